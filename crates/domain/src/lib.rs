@@ -1,1 +1,37 @@
-//! domain
+//! The words and the rules: ids, applications, endpoints, messages, matching, delivery states, retry arithmetic.
+//!
+//! Knows nobody: no I/O, no async, no SQL, no HTTP, and it never reads a clock or a random source itself (both are
+//! handed in). Every other room speaks in these types.
+
+pub mod application;
+pub mod attempt;
+pub mod delivery;
+pub mod endpoint;
+pub mod event_type;
+pub mod failure;
+pub mod ids;
+pub mod message;
+pub mod names;
+pub mod page;
+pub mod retry;
+pub mod secret;
+pub mod task;
+pub mod time;
+
+pub use application::{Application, Retention};
+pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
+pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
+pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
+pub use event_type::EventType;
+pub use failure::FailureReason;
+pub use ids::{
+    AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
+    TaskId,
+};
+pub use message::{Message, MessageMeta};
+pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
+pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
+pub use retry::RetrySchedule;
+pub use secret::{Secret, SecretError, Secrets};
+pub use task::{Task, TaskKind, TaskStatus};
+pub use time::{Clock, Timestamp};

@@ -1,0 +1,300 @@
+//! Ids as Svix writes them (prefix + KSUID with 4 ms resolution), the generator, and the store's short keys.
+//!
+//! An id and the timestamp of its object are made from the same instant, because lists compare ids only. The generator
+//! hands out ids that grow even within one tick and when the clock steps back.
+
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::Arc};
+use svix_ksuid::{KsuidLike as _, KsuidMs};
+
+/// Seconds between the Unix epoch and the KSUID epoch (2014-05-13T16:53:20Z).
+const KSUID_EPOCH: i64 = 1_400_000_000;
+/// Microseconds of one tick.
+const TICK_MICROS: i64 = 4_000;
+
+/// 20 bytes: 4 of seconds since 2014, 1 of 4 ms ticks, 15 that make it unique. Byte order is creation order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ksuid(pub [u8; 20]);
+
+impl Ksuid {
+    /// The smallest value.
+    pub const MIN: Self = Self([0; 20]);
+    /// The greatest value.
+    pub const MAX: Self = Self([0xff; 20]);
+
+    /// The smallest id that an object made in `at`'s tick can have.
+    pub fn lowest_at(at: Timestamp) -> Self {
+        let mut b = [0; 20];
+        b[..5].copy_from_slice(&tick_bytes(tick_of(at)));
+        Self(b)
+    }
+    /// The instant in the id, to 4 ms.
+    pub fn timestamp(&self) -> Timestamp {
+        let s = u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]);
+        Timestamp::from_micros((i64::from(s) + KSUID_EPOCH) * 1_000_000 + i64::from(self.0[4]) * TICK_MICROS)
+    }
+    /// The first eight bytes as a number: unique among the ids of one generator, and in creation order.
+    pub fn head(&self) -> i64 {
+        let mut b = [0; 8];
+        b.copy_from_slice(&self.0[..8]);
+        i64::try_from(u64::from_be_bytes(b)).unwrap_or(i64::MAX)
+    }
+    /// The twelve bytes that [`Self::head`] leaves out.
+    pub fn tail(&self) -> [u8; 12] {
+        let mut b = [0; 12];
+        b.copy_from_slice(&self.0[8..]);
+        b
+    }
+    /// The id whose parts these are.
+    pub fn from_parts(head: i64, tail: [u8; 12]) -> Self {
+        let mut b = [0; 20];
+        b[..8].copy_from_slice(&u64::try_from(head).unwrap_or(0).to_be_bytes());
+        b[8..].copy_from_slice(&tail);
+        Self(b)
+    }
+    fn text(&self) -> String {
+        KsuidMs::from_bytes(self.0).to_string()
+    }
+    fn read(text: &str) -> Option<Self> {
+        if text.len() != 27 {
+            return None;
+        }
+        KsuidMs::from_base62(text).ok().map(|k| Self(*k.bytes()))
+    }
+}
+
+fn tick_of(at: Timestamp) -> u64 {
+    let micros = (at.as_micros() - KSUID_EPOCH * 1_000_000).max(0);
+    let (s, rest) = (micros / 1_000_000, micros % 1_000_000);
+    // Seconds in the high 32 bits of 40, the tick of the second (0..250) in the low 8.
+    ((s.min(i64::from(i32::MAX)) as u64) << 8) | (rest / TICK_MICROS) as u64
+}
+
+fn tick_bytes(tick: u64) -> [u8; 5] {
+    let b = tick.to_be_bytes();
+    [b[3], b[4], b[5], b[6], b[7]]
+}
+
+impl fmt::Debug for Ksuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Another kind of id, or no id at all.
+    #[error("Invalid id. Expected different prefix")]
+    Prefix,
+    /// The right prefix, but the rest cannot be an id.
+    #[error("Invalid id. Expected 27 letters and digits after the prefix")]
+    Rest,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Ksuid);
+        impl $name {
+            /// What every such id starts with.
+            pub const PREFIX: &'static str = $prefix;
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($prefix)?;
+                f.write_str(&self.0.text())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                let rest = s.strip_prefix($prefix).ok_or(IdError::Prefix)?;
+                Ksuid::read(rest).map(Self).ok_or(IdError::Rest)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id!(/** Names an application. */ ApplicationId, "app_");
+id!(/** Names an endpoint. */ EndpointId, "ep_");
+id!(/** Names a message; also the `svix-id` and `webhook-id` that receivers dedupe on. */ MessageId, "msg_");
+id!(/** Names an attempt. */ AttemptId, "atmpt_");
+id!(/** Names a background task. */ TaskId, "qtask_");
+
+/// Names an organization. Organizations are implicit (any token may bring one), so only the prefix is checked.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OrganizationId(Arc<str>);
+
+impl OrganizationId {
+    /// What every organization id starts with.
+    pub const PREFIX: &'static str = "org_";
+    /// The organization of tokens that name none.
+    pub const DEFAULT: &'static str = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
+    /// The organization whose applications receive operational webhooks.
+    pub const MANAGEMENT: &'static str = "org_00000000000SvixManagement00";
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The management organization.
+    pub fn management() -> Self {
+        Self(Self::MANAGEMENT.into())
+    }
+}
+
+impl FromStr for OrganizationId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        if s.starts_with(Self::PREFIX) && s.len() <= 256 { Ok(Self(s.into())) } else { Err(IdError::Prefix) }
+    }
+}
+
+impl fmt::Display for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a path may hold in the place of an id: the id, or the `uid` that the user chose.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum IdOrUid<I> {
+    /// Ours.
+    Id(I),
+    /// The user's. Also a text that could be neither: nothing is found under it.
+    Uid(String),
+}
+
+impl<I: FromStr> IdOrUid<I> {
+    /// Reads a path segment.
+    pub fn read(text: &str) -> Self {
+        text.parse().map(Self::Id).unwrap_or_else(|_| Self::Uid(text.to_owned()))
+    }
+}
+
+/// The store's short name of an application, never shown outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct AppKey(pub i64);
+
+/// The store's short name of an endpoint, never shown outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct EndpointKey(pub i64);
+
+/// Makes ids that grow: within a tick by counting, over a clock that steps back by staying where it was.
+///
+/// The first eight bytes of the ids of one generator never repeat, so a store may use them as a key.
+#[derive(Debug)]
+pub struct IdGenerator {
+    tick: u64,
+    count: u32,
+    now: Timestamp,
+}
+
+/// Room for the count in the three bytes after the tick; it starts in the lower half.
+const COUNT_MAX: u32 = 0x00ff_ffff;
+
+impl IdGenerator {
+    /// A generator whose first id is greater than `last`, the greatest id that is already stored.
+    pub fn after(last: Option<Ksuid>) -> Self {
+        match last {
+            None => Self { tick: 0, count: 0, now: Timestamp::default() },
+            Some(k) => Self {
+                tick: u64::from_be_bytes([0, 0, 0, k.0[0], k.0[1], k.0[2], k.0[3], k.0[4]]),
+                count: u32::from_be_bytes([0, k.0[5], k.0[6], k.0[7]]),
+                now: k.timestamp(),
+            },
+        }
+    }
+
+    /// The next id, and the instant that belongs to it (never earlier than that of the id before).
+    /// `random` fills what it is given with random bytes.
+    pub fn next(&mut self, now: Timestamp, random: &mut dyn FnMut(&mut [u8])) -> (Ksuid, Timestamp) {
+        let mut bytes = [0u8; 20];
+        random(&mut bytes[5..]);
+        let tick = tick_of(now);
+        if tick > self.tick {
+            self.tick = tick;
+            self.count = u32::from_be_bytes([0, bytes[5] & 0x7f, bytes[6], bytes[7]]);
+        } else if self.count < COUNT_MAX {
+            self.count += 1;
+        } else {
+            self.tick += if self.tick & 0xff >= 249 { 0x100 - (self.tick & 0xff) } else { 1 };
+            self.count = 0;
+        }
+        bytes[..5].copy_from_slice(&tick_bytes(self.tick));
+        bytes[5..8].copy_from_slice(&self.count.to_be_bytes()[1..]);
+        let id = Ksuid(bytes);
+        self.now = self.now.max(now).max(id.timestamp());
+        (id, self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixed(b: &mut [u8]) {
+        b.fill(0x41);
+    }
+
+    #[test]
+    fn ids_look_like_svix_ids_and_read_back() {
+        let (k, _) = IdGenerator::after(None).next(Timestamp::parse("2026-01-02T03:04:05.678Z").unwrap(), &mut fixed);
+        let id = MessageId(k).to_string();
+        assert_eq!(id.len(), 31);
+        assert_eq!(id.parse::<MessageId>().unwrap().0, k);
+        assert_eq!(id.parse::<EndpointId>(), Err(IdError::Prefix));
+        assert_eq!("msg_short".parse::<MessageId>(), Err(IdError::Rest));
+        assert_eq!("msg_!!!!!!!!!!!!!!!!!!!!!!!!!!!".parse::<MessageId>(), Err(IdError::Rest));
+    }
+
+    #[test]
+    fn ids_grow_within_a_tick_when_the_clock_steps_back_and_after_a_restart() {
+        let t = Timestamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let mut g = IdGenerator::after(None);
+        let mut last = g.next(t, &mut fixed);
+        for micros in [0, 1, 4_000, 4_001, -600_000_000, -1, 8_000] {
+            let next = g.next(Timestamp::from_micros(t.as_micros() + micros), &mut fixed);
+            assert!(next.0 > last.0 && next.0.head() > last.0.head() && next.1 >= last.1);
+            last = next;
+        }
+        let mut restarted = IdGenerator::after(Some(last.0));
+        assert!(restarted.next(t, &mut fixed).0 > last.0);
+    }
+
+    #[test]
+    fn a_full_count_borrows_from_the_next_tick() {
+        let t = Timestamp::parse("2026-01-02T03:04:05.999Z").unwrap();
+        let mut g = IdGenerator::after(None);
+        let (first, _) = g.next(t, &mut fixed);
+        g.count = COUNT_MAX;
+        let (next, at) = g.next(t, &mut fixed);
+        assert!(next > first);
+        assert_eq!(next.timestamp(), Timestamp::parse("2026-01-02T03:04:06Z").unwrap());
+        assert!(at >= next.timestamp());
+    }
+
+    #[test]
+    fn parts_join_to_the_same_id() {
+        let (k, _) = IdGenerator::after(None).next(Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), &mut fixed);
+        assert_eq!(Ksuid::from_parts(k.head(), k.tail()), k);
+    }
+}

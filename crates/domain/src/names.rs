@@ -1,0 +1,102 @@
+//! Names that users choose: uids, event types, channels, order keys. Rules and messages as in Svix's API.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// Why a text cannot be such a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("String must be at least one character")]
+    Empty,
+    /// More than 256 characters.
+    #[error("String too long")]
+    TooLong,
+    /// A character outside the alphabet.
+    #[error("String must match the following pattern: [{0}].")]
+    Alphabet(&'static str),
+    /// A uid that looks like one of our ids.
+    #[error("Uids are not allowed to have the same prefix as the ID. Prefix with _?")]
+    LooksLikeId,
+}
+
+const PLAIN: &str = r"a-zA-Z0-9\-_.";
+const WIDE: &str = r"a-zA-Z0-9\-_.:+";
+
+fn check(text: &str, wide: bool) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > 256 {
+        return Err(NameError::TooLong);
+    }
+    let fits =
+        |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.') || (wide && matches!(c, b':' | b'+'));
+    if text.bytes().all(fits) { Ok(()) } else { Err(NameError::Alphabet(if wide { WIDE } else { PLAIN })) }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $wide:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+        impl $name {
+            /// Checks and takes a text.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                check(text, $wide)?;
+                Ok(Self(text.into()))
+            }
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(&text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(n: $name) -> String {
+                n.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+name!(/** The name that the user gave an application, an endpoint or a message (`eventId`). */ Uid, false);
+name!(/** An event type: words joined by full stops, `track.started`. */ EventTypeName, false);
+name!(/** A label on a message that endpoints can select. `:` and `+` are allowed: `assignment:123`. */ Channel, true);
+name!(/** Messages of one order key reach an ordered endpoint one after the other. */ OrderKey, true);
+
+impl Uid {
+    /// Checks a uid of an object whose ids start with `prefix`, which a uid must not.
+    pub fn checked(text: &str, prefix: &str) -> Result<Self, NameError> {
+        check(text, false)?;
+        if text.starts_with(prefix) { Err(NameError::LooksLikeId) } else { Self::new(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_to_the_alphabet() {
+        assert!(EventTypeName::new("track.challenge_1-x").is_ok());
+        assert_eq!(EventTypeName::new(""), Err(NameError::Empty));
+        assert_eq!(EventTypeName::new(&"x".repeat(257)), Err(NameError::TooLong));
+        assert!(matches!(EventTypeName::new("a b"), Err(NameError::Alphabet(_))));
+        assert!(EventTypeName::new("a:b").is_err() && Channel::new("a:b+c").is_ok());
+        assert!(EventTypeName::new("é").is_err());
+        assert_eq!(Uid::checked("app_x", "app_"), Err(NameError::LooksLikeId));
+        assert!(Uid::checked("app_x", "ep_").is_ok());
+    }
+}

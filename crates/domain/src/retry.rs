@@ -1,0 +1,212 @@
+//! Retry arithmetic: pure functions from a schedule and an outcome to what happens next.
+
+use crate::{attempt::Outcome, time::Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+
+/// The longest wait that a receiver's `Retry-After` can bring about.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Waits at most in a schedule.
+const WAITS_MAX: usize = 64;
+/// The longest wait in a schedule.
+const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// The waits between tries. An empty schedule means one try. Written `5s,5m,30m` or as a list of such words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Wait>", into = "Vec<String>")]
+pub struct RetrySchedule(Vec<Duration>);
+
+impl Default for RetrySchedule {
+    /// Svix's: 8 tries in about 28 hours.
+    fn default() -> Self {
+        Self([5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(Duration::from_secs).to_vec())
+    }
+}
+
+/// A wait in JSON: a number of seconds, or a word such as `5m`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wait {
+    Seconds(u64),
+    Word(String),
+}
+
+/// Why a text is not a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// Not a number with a unit.
+    #[error("'{0}' is not a wait: use a number with a unit, such as 100ms, 5s, 30m, 2h or 1d")]
+    Wait(String),
+    /// More waits than allowed.
+    #[error("a schedule has at most {WAITS_MAX} waits")]
+    TooMany,
+    /// A wait that is too long.
+    #[error("a wait is at most 31 days")]
+    TooLong,
+}
+
+/// Reads `100ms`, `5s`, `30m`, `2h`, `1d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let n: u64 = text.get(..digits)?.parse().ok()?;
+    let millis = match text[digits..].trim_start() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    n.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// Writes what [`parse_duration`] reads, in the largest unit that fits.
+pub fn format_duration(d: Duration) -> String {
+    let ms = d.as_millis();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+        if ms >= size && ms.is_multiple_of(size) {
+            return format!("{}{unit}", ms / size);
+        }
+    }
+    format!("{ms}ms")
+}
+
+impl RetrySchedule {
+    /// From waits.
+    pub fn new(waits: Vec<Duration>) -> Result<Self, ScheduleError> {
+        if waits.len() > WAITS_MAX {
+            return Err(ScheduleError::TooMany);
+        }
+        if waits.iter().any(|w| *w > WAIT_MAX) {
+            return Err(ScheduleError::TooLong);
+        }
+        Ok(Self(waits))
+    }
+    /// The waits.
+    pub fn waits(&self) -> &[Duration] {
+        &self.0
+    }
+}
+
+impl FromStr for RetrySchedule {
+    type Err = ScheduleError;
+    fn from_str(s: &str) -> Result<Self, ScheduleError> {
+        let waits = s.split(',').map(str::trim).filter(|w| !w.is_empty());
+        Self::new(
+            waits
+                .map(|w| parse_duration(w).ok_or_else(|| ScheduleError::Wait(w.to_owned())))
+                .collect::<Result<_, _>>()?,
+        )
+    }
+}
+
+impl fmt::Display for RetrySchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(|d| format_duration(*d)).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl TryFrom<Vec<Wait>> for RetrySchedule {
+    type Error = ScheduleError;
+    fn try_from(waits: Vec<Wait>) -> Result<Self, ScheduleError> {
+        let read = |w| match w {
+            Wait::Seconds(s) => Ok(Duration::from_secs(s)),
+            Wait::Word(w) => parse_duration(&w).ok_or(ScheduleError::Wait(w)),
+        };
+        Self::new(waits.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+}
+
+impl From<RetrySchedule> for Vec<String> {
+    fn from(s: RetrySchedule) -> Self {
+        s.0.into_iter().map(format_duration).collect()
+    }
+}
+
+/// What happens to a delivery after a try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The receiver took it.
+    Delivered,
+    /// Another try.
+    RetryAt(Timestamp),
+    /// No try is left, or the answer was final.
+    Failed,
+    /// The receiver is gone: fail this one and switch the endpoint off.
+    Gone,
+}
+
+/// What happens after the `tries`-th scheduled try (1 for the first one) ended at `ended`.
+///
+/// `jitter` in 0..1 spreads the wait by up to a fifth either way. `Retry-After` may delay a try but not hasten it, by
+/// at most a day. Waits count from the end of the try.
+pub fn decide(
+    schedule: &RetrySchedule,
+    final_statuses: &BTreeSet<u16>,
+    outcome: &Outcome,
+    tries: u32,
+    ended: Timestamp,
+    jitter: f64,
+) -> Verdict {
+    if outcome.is_success() {
+        return Verdict::Delivered;
+    }
+    if let Outcome::Answered { status: 410, .. } = outcome {
+        return Verdict::Gone;
+    }
+    if final_statuses.contains(&outcome.status()) {
+        return Verdict::Failed;
+    }
+    let Some(base) = schedule.0.get(tries.saturating_sub(1) as usize) else { return Verdict::Failed };
+    let spread = base.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+    let asked = match outcome {
+        Outcome::Answered { retry_after: Some(d), .. } => (*d).min(RETRY_AFTER_MAX),
+        _ => Duration::ZERO,
+    };
+    Verdict::RetryAt(ended.plus(spread.max(asked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn answered(status: u16, retry_after: Option<u64>) -> Outcome {
+        Outcome::Answered { status, body: Bytes::new(), retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn schedules_read_and_write_all_units_and_may_be_empty() {
+        let s: RetrySchedule = "5s,5m,30m,2h,5h,10h,10h".parse().unwrap();
+        assert_eq!(s, RetrySchedule::default());
+        assert_eq!(s.to_string(), "5s,5m,30m,2h,5h,10h,10h");
+        assert_eq!("1ms,1ms".parse::<RetrySchedule>().unwrap().to_string(), "1ms,1ms");
+        assert!("".parse::<RetrySchedule>().unwrap().waits().is_empty());
+        assert!(matches!("5".parse::<RetrySchedule>(), Err(ScheduleError::Wait(_))));
+        assert_eq!("32d".parse::<RetrySchedule>(), Err(ScheduleError::TooLong));
+    }
+
+    #[test]
+    fn a_retry_after_header_may_delay_but_not_hasten_and_at_most_a_day() {
+        let (s, none, t) = (RetrySchedule::default(), BTreeSet::new(), Timestamp::from_micros(0));
+        let at = |o: &Outcome, tries| match decide(&s, &none, o, tries, t, 0.5) {
+            Verdict::RetryAt(at) => at.as_seconds(),
+            v => panic!("{v:?}"),
+        };
+        assert_eq!(at(&answered(500, None), 1), 5);
+        assert_eq!(at(&answered(429, Some(60)), 1), 60);
+        assert_eq!(at(&answered(503, Some(1)), 2), 300);
+        assert_eq!(at(&answered(503, Some(u64::MAX / 1_000_000)), 1), 86_400);
+    }
+
+    #[test]
+    fn final_answers_end_the_schedule() {
+        let (s, t) = (RetrySchedule::default(), Timestamp::from_micros(0));
+        let finals = BTreeSet::from([404]);
+        assert_eq!(decide(&s, &finals, &answered(204, None), 1, t, 0.5), Verdict::Delivered);
+        assert_eq!(decide(&s, &finals, &answered(410, None), 1, t, 0.5), Verdict::Gone);
+        assert_eq!(decide(&s, &finals, &answered(404, None), 1, t, 0.5), Verdict::Failed);
+        assert_eq!(decide(&s, &finals, &answered(500, None), 8, t, 0.5), Verdict::Failed);
+    }
+}

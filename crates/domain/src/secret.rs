@@ -1,0 +1,106 @@
+//! Signing secrets in the written forms of Standard Webhooks: `whsec_`, `whsk_`, `whpk_`. Text and rules only; keys are
+//! made and used in `outbound`.
+
+use crate::time::Timestamp;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::fmt;
+
+/// A secret that signs what an endpoint gets. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// HMAC-SHA256 key, 24 to 75 bytes (Standard Webhooks asks for 24 to 64, Svix takes up to 75).
+    Hmac(Vec<u8>),
+    /// ed25519: 32 bytes of seed, then the 32 bytes of the public key.
+    Ed25519([u8; 64]),
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hmac(_) => "Secret::Hmac(…)",
+            Self::Ed25519(_) => "Secret::Ed25519(…)",
+        })
+    }
+}
+
+/// Why a text is not a secret. The messages are those of Svix's API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Neither `whsec_` nor `whsk_`.
+    #[error("invalid prefix")]
+    Prefix,
+    /// The part after the prefix is not base64.
+    #[error("{0}")]
+    Base64(String),
+    /// Too few or too many bytes.
+    #[error("secret length invalid")]
+    Length,
+}
+
+impl Secret {
+    /// Reads `whsec_…` or `whsk_…`.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let decode = |rest: &str| STANDARD.decode(rest).map_err(|e| SecretError::Base64(e.to_string()));
+        if let Some(rest) = text.strip_prefix("whsec_") {
+            let key = decode(rest)?;
+            if (24..=75).contains(&key.len()) { Ok(Self::Hmac(key)) } else { Err(SecretError::Length) }
+        } else if let Some(rest) = text.strip_prefix("whsk_") {
+            let key = decode(rest)?;
+            key.try_into().map(Self::Ed25519).map_err(|_| SecretError::Length)
+        } else {
+            Err(SecretError::Prefix)
+        }
+    }
+    /// The whole secret, for keeping it: `whsec_…` or `whsk_…`.
+    pub fn expose(&self) -> String {
+        match self {
+            Self::Hmac(key) => format!("whsec_{}", STANDARD.encode(key)),
+            Self::Ed25519(key) => format!("whsk_{}", STANDARD.encode(key)),
+        }
+    }
+    /// What a receiver needs to verify: the HMAC key itself, or the public key as `whpk_…`.
+    pub fn for_receiver(&self) -> String {
+        match self {
+            Self::Hmac(_) => self.expose(),
+            Self::Ed25519(key) => format!("whpk_{}", STANDARD.encode(&key[32..])),
+        }
+    }
+}
+
+/// The secrets of one endpoint: the current one, and those that still sign for a while after a rotation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Secrets {
+    /// Signs first.
+    pub current: Secret,
+    /// In the order they were retired, each with the instant it stops signing.
+    pub retired: Vec<(Secret, Timestamp)>,
+}
+
+impl Secrets {
+    /// A single secret.
+    pub fn new(current: Secret) -> Self {
+        Self { current, retired: Vec::new() }
+    }
+    /// All that sign at `now`, in the order of the signature header.
+    pub fn valid_at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.current).chain(self.retired.iter().filter(move |(_, until)| *until > now).map(|(s, _)| s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_read_back_and_hide() {
+        let s = Secret::parse("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").unwrap();
+        assert_eq!(s.expose(), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX");
+        assert_eq!(format!("{s:?}"), "Secret::Hmac(…)");
+        assert_eq!(Secret::parse("AAEC"), Err(SecretError::Prefix));
+        assert_eq!(Secret::parse("whpk_AAEC"), Err(SecretError::Prefix));
+        assert_eq!(Secret::parse("whsec_AAEC"), Err(SecretError::Length));
+        assert!(matches!(Secret::parse("whsec_%%%"), Err(SecretError::Base64(_))));
+        let k = "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8DoQe/884Qvh1w3RjnS8CZZ+TWMJulDV8d3IZkElUxuA==";
+        assert_eq!(Secret::parse(k).unwrap().for_receiver(), "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=");
+    }
+}
