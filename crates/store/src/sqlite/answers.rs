@@ -10,11 +10,7 @@ use bytes::Bytes;
 use domain::Timestamp;
 use rusqlite::{Connection, params};
 
-pub(super) fn kept(
-    conn: &Connection,
-    hash: &[u8; 32],
-    not_before: Timestamp,
-) -> Result<Option<Answer>, StoreError> {
+pub(super) fn kept(conn: &Connection, hash: &[u8; 32], not_before: Timestamp) -> Result<Option<Answer>, StoreError> {
     first(
         conn,
         "SELECT status, body FROM idempotency WHERE hash = ?1 AND at >= ?2 AND status IS NOT NULL",

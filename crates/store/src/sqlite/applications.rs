@@ -217,11 +217,7 @@ impl Config for Sqlite {
         self.read(move |conn| event_types::page(conn, &organization, &filter, page)).await
     }
 
-    async fn remove_event_type(
-        &self,
-        organization: &OrganizationId,
-        name: &EventTypeName,
-    ) -> Result<bool, StoreError> {
+    async fn remove_event_type(&self, organization: &OrganizationId, name: &EventTypeName) -> Result<bool, StoreError> {
         let (organization, name) = (organization.clone(), name.clone());
         self.write(move |tx| event_types::remove(tx.conn, &organization, &name)).await
     }

@@ -45,8 +45,7 @@ const NEWEST_OF_MESSAGE: &str = list!("attempt_message WHERE a.message", "DESC")
 const OLDEST_OF_MESSAGE: &str = list!("attempt_message WHERE a.message", "ASC");
 const WHOLE: &str = select!("a.response");
 const WITHOUT_RESPONSE: &str = select!("''");
-const BY_ID: &str =
-    "SELECT 1 FROM attempt WHERE key = ?1 AND tail = ?2 AND app = ?3 AND message = ?4";
+const BY_ID: &str = "SELECT 1 FROM attempt WHERE key = ?1 AND tail = ?2 AND app = ?3 AND message = ?4";
 /// Latest first.
 const STATUSES: &str = "SELECT endpoint, status FROM attempt INDEXED BY attempt_message WHERE message = ?1
     ORDER BY key DESC";
@@ -70,14 +69,11 @@ pub(super) async fn list(
     filter: &AttemptFilter,
     with_content: bool,
 ) -> Result<PageOf<Attempt>, StoreError> {
-    let status = match filter.status {
-        None => None,
-        Some(status @ (AttemptStatus::Success | AttemptStatus::Fail)) => Some(status as u8),
-        // What is stored is over: a success or a failure.
-        Some(_) => return Ok(PageOf::empty()),
-    };
-    let class = filter.status_code_class;
-    let only_to = filter.endpoint;
+    // What is stored is over: a success or a failure.
+    if matches!(filter.status, Some(AttemptStatus::Pending | AttemptStatus::Sending | AttemptStatus::Canceled)) {
+        return Ok(PageOf::empty());
+    }
+    let (status, class, only_to) = (filter.status, filter.status_code_class, filter.endpoint);
     let sieve = Sieve::new(&filter.messages);
     store
         .walk(Keyed::Attempt, range, move |conn, walk: &mut Walk<Attempt>| {
@@ -97,11 +93,13 @@ pub(super) async fn list(
             let mut statement = conn.prepare_cached(sql).map_err(failed)?;
             let rows = statement.query(params![whose, walk.left.start, walk.left.end]).map_err(failed)?;
             walk.over(rows, |row| {
+                let to = EndpointRef { app: AppKey(col(row, 1)?), endpoint: EndpointKey(col(row, 2)?) };
                 let answered: u16 = col(row, 5)?;
-                let fits = col::<i64>(row, 1)? == app.0
-                    && only_to.is_none_or(|to| col(row, 2).is_ok_and(|key: i64| key == to.0))
-                    && status.is_none_or(|status| col(row, 4).is_ok_and(|s: u8| s == status))
-                    && class.is_none_or(|class| answered / 100 * 100 == class)
+                let stands = read_status(row, 4)?;
+                let fits = to.app == app
+                    && only_to.is_none_or(|only| only == to.endpoint)
+                    && status.is_none_or(|status| status == stands)
+                    && class.is_none_or(|class| class == answered / 100 * 100)
                     && sieve.passes_key(conn, col(row, 3)?)?;
                 if !fits {
                     return Ok(None);
@@ -128,12 +126,7 @@ pub(super) fn one(
 }
 
 /// [`crate::Log::expunge_attempt`].
-pub(super) fn expunge(
-    conn: &Connection,
-    app: AppKey,
-    message: MessageId,
-    id: AttemptId,
-) -> Result<(), StoreError> {
+pub(super) fn expunge(conn: &Connection, app: AppKey, message: MessageId, id: AttemptId) -> Result<(), StoreError> {
     if !is_there(conn, app, message, id)? {
         return Err(StoreError::NotFound);
     }
@@ -230,8 +223,7 @@ pub(super) fn destinations(
         return Ok(PageOf::empty());
     }
     let mut latest = BTreeMap::new();
-    for (to, status) in
-        all(conn, STATUSES, [message.0.head()], |row| Ok((col::<i64>(row, 0)?, read_status(row, 1)?)))?
+    for (to, status) in all(conn, STATUSES, [message.0.head()], |row| Ok((col::<i64>(row, 0)?, read_status(row, 1)?)))?
     {
         latest.entry(to).or_insert(status);
     }
@@ -275,12 +267,7 @@ fn cut<A, B>(mut sorted: Vec<(Ksuid, A, B)>, page: &PageQuery<Ksuid>) -> PageOf<
 }
 
 /// [`crate::Log::endpoint_stats`].
-pub(super) async fn stats(
-    store: &Sqlite,
-    to: EndpointRef,
-    from: Ksuid,
-    until: Ksuid,
-) -> Result<Stats, StoreError> {
+pub(super) async fn stats(store: &Sqlite, to: EndpointRef, from: Ksuid, until: Ksuid) -> Result<Stats, StoreError> {
     let mut left: Range<i64> = store
         .read(move |conn| {
             let sql = "SELECT 1 FROM endpoint WHERE key = ?1 AND app = ?2";

@@ -42,11 +42,7 @@ const ASCENDING: &str = select_alive!("e.app = ?1 AND e.id > ?2 ORDER BY e.id LI
 const DESCENDING: &str = select_alive!("e.app = ?1 AND e.id < ?2 ORDER BY e.id DESC LIMIT ?3");
 
 /// An endpoint by its key, deleted or not.
-pub(super) fn any_by_key(
-    conn: &Connection,
-    sealer: &Sealer,
-    key: EndpointKey,
-) -> Result<Option<Endpoint>, StoreError> {
+pub(super) fn any_by_key(conn: &Connection, sealer: &Sealer, key: EndpointKey) -> Result<Option<Endpoint>, StoreError> {
     first(conn, BY_KEY, [key.0], |row| endpoint(row, sealer))
 }
 
@@ -197,7 +193,9 @@ fn endpoint(row: &Row<'_>, sealer: &Sealer) -> Result<Endpoint, StoreError> {
         version: col(row, 11)?,
         metadata: from_json(&col::<String>(row, 12)?, "endpoint", "metadata", id)?,
         headers: match headers {
-            Some(sealed) => from_json::<Vec<Header>>(&open(sealer, &sealed, "headers", id)?, "endpoint", "headers", id)?,
+            Some(sealed) => {
+                from_json::<Vec<Header>>(&open(sealer, &sealed, "headers", id)?, "endpoint", "headers", id)?
+            }
             None => Vec::new(),
         },
         secrets: read_secrets(&open(sealer, &col::<Vec<u8>>(row, 14)?, "secrets", id)?, id)?,

@@ -76,8 +76,7 @@ pub(super) fn page(
     let enough = usize::try_from(way.rows()).unwrap_or(usize::MAX);
     let sql = if way.ascending { ASCENDING } else { DESCENDING };
     let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-    let mut rows =
-        statement.query(params![organization.as_str(), way.bound, filter.with_content]).map_err(failed)?;
+    let mut rows = statement.query(params![organization.as_str(), way.bound, filter.with_content]).map_err(failed)?;
     let mut found = Vec::new();
     while found.len() < enough
         && let Some(row) = rows.next().map_err(failed)?

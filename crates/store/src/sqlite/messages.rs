@@ -45,10 +45,7 @@ pub(super) struct Sieve {
 impl Sieve {
     pub(super) fn new(filter: &MessageFilter) -> Self {
         Self {
-            event_types: filter
-                .event_types
-                .as_ref()
-                .map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
+            event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
             // No character of a channel is written differently in JSON, so its quoted name is in the text of a list
             // exactly if the channel is in the list.
             channel: filter.channel.as_ref().map(|c| format!("\"{c}\"")),

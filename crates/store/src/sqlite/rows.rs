@@ -13,10 +13,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 
 /// The columns that [`message`] reads, in its order; `payload` is added where it is wanted.
-pub(super) const MESSAGE: &str = "m.key, m.tail, m.app, m.event_type, m.event_id, m.channels, m.order_key, m.created_at";
+pub(super) const MESSAGE: &str =
+    "m.key, m.tail, m.app, m.event_type, m.event_id, m.channels, m.order_key, m.created_at";
 
 /// A column whose text or bytes do not fit its type.
-pub(super) fn corrupt(table: &'static str, column: &'static str, row: impl ToString, problem: impl ToString) -> StoreError {
+pub(super) fn corrupt(
+    table: &'static str,
+    column: &'static str,
+    row: impl ToString,
+    problem: impl ToString,
+) -> StoreError {
     StoreError::Corrupt { table, column, row: row.to_string(), problem: problem.to_string() }
 }
 
@@ -85,11 +91,7 @@ pub(super) fn message(row: &Row<'_>, with_payload: bool) -> Result<Message, Stor
 
 /// A message by its key.
 pub(super) fn message_by_key(conn: &Connection, key: i64, with_payload: bool) -> Result<Option<Message>, StoreError> {
-    let sql = if with_payload {
-        const_format(MESSAGE, ", m.payload")
-    } else {
-        const_format(MESSAGE, "")
-    };
+    let sql = if with_payload { const_format(MESSAGE, ", m.payload") } else { const_format(MESSAGE, "") };
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let found = statement.query_row([key], |row| Ok(message(row, with_payload))).optional().map_err(failed)?;
     found.transpose()
