@@ -10,6 +10,7 @@
 pub mod conformance;
 pub mod directory;
 pub mod error;
+pub mod ids;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -17,6 +18,7 @@ pub mod views;
 
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
+pub use ids::Ids;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge, Purged,
     Queue, Record, Settle, Step, Ticket,

@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(s.open(&[], b""), Err(OpenError));
         assert_ne!(s.seal(b"x", b""), s.seal(b"x", b""));
         assert_eq!(key.expose().parse::<MainKey>().unwrap(), key);
-        assert!(format!("{key:?}").len() < 12);
+        assert_eq!(format!("{key:?}"), "MainKey(…)");
     }
 }

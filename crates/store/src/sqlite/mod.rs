@@ -12,6 +12,7 @@ mod endpoints;
 mod event_types;
 mod messages;
 mod purge;
+mod queue;
 mod record;
 mod rows;
 mod tasks;

@@ -6,8 +6,9 @@ use crate::{
     error::StoreError,
     queue::{Accept, Accepted, Commit, Record},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, hooks::Wal};
 use std::{
+    ffi::c_int,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -195,10 +196,13 @@ struct Run {
 
 impl Run {
     fn until_closed(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        self.conn.wal_hook(Some(|_, pages| {
+        let hooked = self.conn.wal_hook(Some(|_: &mut Wal, pages: c_int| {
             LOG_PAGES.set(pages);
             Ok(())
         }));
+        if let Err(error) = hooked {
+            tracing::warn!(%error, "the write-ahead log's length is not known, so it may grow");
+        }
         let mut batch = Vec::with_capacity(BATCH);
         while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
             let begun = Instant::now();
