@@ -1,1 +1,59 @@
-//! api
+//! Inbound HTTP: Svix's REST API and what Schoolbell adds to it, the document that describes it, health and metrics.
+//!
+//! A handler decodes, calls one operation of `service`, and encodes. Contains no SQL and no rules.
+
+mod answer;
+mod auth;
+mod docs_page;
+mod extract;
+mod health;
+mod idempotency;
+mod openapi;
+mod page;
+mod problem;
+mod state;
+mod v1;
+
+pub use problem::Problem;
+pub use state::ApiState;
+
+use axum::{Router, response::Redirect, routing::get};
+use std::{sync::Arc, time::Duration};
+use tower::Layer as _;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, Any, CorsLayer},
+    normalize_path::NormalizePathLayer,
+};
+
+/// Everything on one router: the API, its reference, health and metrics, and a way from `/` to the reference.
+pub fn router(state: Arc<ApiState>) -> Router {
+    trim_slashes(routes(state).route("/", get(|| async { Redirect::temporary("/docs") })))
+}
+
+/// The same without `/` and without the trimming of slashes, to be merged with other doors.
+pub fn routes(state: Arc<ApiState>) -> Router {
+    let (v1, document) = v1::routes(&state);
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(Any)
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(Duration::from_secs(600));
+    v1.merge(openapi::routes(&document))
+        .merge(docs_page::routes(&document))
+        .merge(health::routes())
+        .with_state(state)
+        .layer(cors)
+        .layer(CatchPanicLayer::custom(|_| Problem::Panicked.into_response_parts()))
+}
+
+/// Lets every path end with a slash or not.
+pub fn trim_slashes(router: Router) -> Router {
+    // Around the router, because it must happen before a route is looked for.
+    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(router))
+}
+
+/// The API's description as JSON.
+pub fn openapi_json(state: &Arc<ApiState>) -> String {
+    openapi::to_json(&v1::routes(state).1)
+}

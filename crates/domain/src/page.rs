@@ -67,6 +67,10 @@ impl<T> PageOf<T> {
     pub fn empty() -> Self {
         Self { items: Vec::new(), more: false }
     }
+    /// The same page of borrowed items.
+    pub fn as_ref(&self) -> PageOf<&T> {
+        PageOf { items: self.items.iter().collect(), more: self.more }
+    }
     /// Another kind of item at each place.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> PageOf<U> {
         PageOf { items: self.items.into_iter().map(f).collect(), more: self.more }

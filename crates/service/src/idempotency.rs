@@ -2,7 +2,7 @@
 
 use crate::{Service, error::ServiceError};
 use std::time::Duration;
-use store::{Answer, IdempotencyHash};
+pub use store::{Answer, IdempotencyHash};
 
 /// How long an answer is kept.
 pub const KEPT: Duration = Duration::from_secs(12 * 3600);

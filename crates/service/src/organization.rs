@@ -1,7 +1,7 @@
 //! What an organization decides for its applications.
 
 use crate::{Service, actor::Actor, check::Check, error::ServiceError, patch::Patch};
-use store::OrganizationOptions;
+pub use store::OrganizationOptions;
 
 impl Service {
     /// What it decided; all absent if nothing.

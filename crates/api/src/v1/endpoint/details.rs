@@ -1,0 +1,179 @@
+//! What belongs to an endpoint: secret, headers, statistics.
+
+use super::{Api, EndpointPath};
+use crate::{
+    answer::{no_content, ok},
+    auth::Caller,
+    extract::{At, Params, RawBody},
+    problem::Problem,
+};
+use axum::{extract::State, response::Response};
+use domain::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(get_secret))
+        .routes(routes!(rotate_secret))
+        .routes(routes!(get_headers, update_headers, patch_headers))
+        .routes(routes!(get_stats))
+}
+
+/// An endpoint's secret as a receiver needs it.
+#[derive(Serialize, ToSchema)]
+struct EndpointSecretOut {
+    /// `whsec_…`, or the public key `whpk_…`.
+    key: String,
+}
+
+/// Get what a receiver needs to verify signatures.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-secret", params(EndpointPath),
+    responses((status = 200, body = EndpointSecretOut)))]
+async fn get_secret(State(api): State<Api>, caller: Caller, At(path): At<EndpointPath>) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    Ok(ok(&EndpointSecretOut { key: api.service.endpoint_secret(&scope, &path.endpoint_id).await? }))
+}
+
+/// A new secret, and how long the old one goes on signing.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointSecretRotateIn {
+    /// The new secret: `whsec_…` or `whsk_…`. Made if absent.
+    key: Option<String>,
+    /// Seconds for which the old secret goes on signing, 0 to 604800; one day if absent.
+    #[schema(minimum = 0, maximum = 604800, default = 86400)]
+    grace_period_seconds: Option<i64>,
+}
+
+/// Replace the secret. The old one goes on signing for a while.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", tag = "Endpoint",
+    operation_id = "v1.endpoint.rotate-secret", params(EndpointPath), request_body = EndpointSecretRotateIn,
+    responses((status = 204)))]
+async fn rotate_secret(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let input: EndpointSecretRotateIn = body.json()?;
+    let (key, grace) = (input.key.as_deref(), input.grace_period_seconds);
+    api.service.rotate_secret(&scope, &path.endpoint_id, key, grace).await?;
+    Ok(no_content())
+}
+
+/// The headers that are sent along.
+#[derive(Serialize, ToSchema)]
+struct EndpointHeadersOut {
+    /// Those whose values are shown.
+    headers: BTreeMap<String, String>,
+    /// The names of those whose values are not.
+    sensitive: Vec<String>,
+}
+
+/// Get the headers that are sent along.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-headers", params(EndpointPath),
+    responses((status = 200, body = EndpointHeadersOut)))]
+async fn get_headers(State(api): State<Api>, caller: Caller, At(path): At<EndpointPath>) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let shown = api.service.endpoint_headers(&scope, &path.endpoint_id).await?;
+    Ok(ok(&EndpointHeadersOut { headers: shown.headers, sensitive: shown.sensitive }))
+}
+
+/// All headers to send along.
+#[derive(Deserialize, ToSchema)]
+struct EndpointHeadersIn {
+    /// Value by name.
+    headers: BTreeMap<String, String>,
+}
+
+/// Replace all headers.
+#[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
+    operation_id = "v1.endpoint.update-headers", params(EndpointPath), request_body = EndpointHeadersIn,
+    responses((status = 204)))]
+async fn update_headers(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let input: EndpointHeadersIn = body.json()?;
+    api.service.put_endpoint_headers(&scope, &path.endpoint_id, input.headers).await?;
+    Ok(no_content())
+}
+
+/// A change of headers.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointHeadersPatchIn {
+    /// Value by name; null removes one.
+    headers: BTreeMap<String, Option<String>>,
+    /// Names of headers to remove.
+    #[serde(default)]
+    delete_headers: Vec<String>,
+}
+
+/// Add, change or remove single headers.
+#[utoipa::path(patch, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
+    operation_id = "v1.endpoint.patch-headers", params(EndpointPath), request_body = EndpointHeadersPatchIn,
+    responses((status = 204)))]
+async fn patch_headers(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let mut input: EndpointHeadersPatchIn = body.json()?;
+    input.headers.extend(input.delete_headers.into_iter().map(|name| (name, None)));
+    api.service.patch_endpoint_headers(&scope, &path.endpoint_id, input.headers).await?;
+    Ok(no_content())
+}
+
+/// Which window.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct StatsParams {
+    /// From this instant on; 28 days before the end if absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Until before this instant; now if absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+}
+
+/// Attempts by status.
+#[derive(Serialize, ToSchema)]
+struct EndpointStats {
+    /// Any 2xx.
+    success: u64,
+    /// Not tried yet.
+    pending: u64,
+    /// On the wire.
+    sending: u64,
+    /// Anything else.
+    fail: u64,
+    /// Given up on purpose.
+    canceled: u64,
+}
+
+/// Count an endpoint's attempts.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-stats", params(EndpointPath, StatsParams),
+    responses((status = 200, body = EndpointStats)))]
+async fn get_stats(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+    Params(window): Params<StatsParams>,
+) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let stats = api.service.endpoint_stats(&scope, &path.endpoint_id, window.since, window.until).await?;
+    Ok(ok(&EndpointStats { success: stats.success, pending: 0, sending: 0, fail: stats.fail, canceled: 0 }))
+}

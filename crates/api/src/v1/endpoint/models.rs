@@ -1,0 +1,273 @@
+//! Endpoints as JSON.
+
+use crate::extract::{patch, present};
+use crate::v1::{either, emptied};
+use domain::{Endpoint, EndpointId, RetrySchedule, Timestamp};
+use serde::{Deserialize, Serialize};
+use service::{
+    Patch,
+    endpoints::{EndpointChange, EndpointExtras, EndpointInput},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
+
+fn first_version() -> u16 {
+    1
+}
+
+/// An endpoint to create or put.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointIn {
+    /// The address: `https` or `http`.
+    url: String,
+    /// For people.
+    #[serde(default)]
+    description: String,
+    /// Your own name for it, unique in the application.
+    uid: Option<String>,
+    /// Switched off.
+    #[serde(default)]
+    disabled: bool,
+    /// Takes only these event types; all if null.
+    #[serde(alias = "filterTypes")]
+    event_types: Option<Vec<String>>,
+    /// Takes only messages with one of these channels; all if null.
+    channels: Option<Vec<String>>,
+    /// Deliveries per second.
+    #[schema(minimum = 1)]
+    throttle_rate: Option<u16>,
+    /// The old name of `throttleRate`.
+    #[schema(deprecated)]
+    rate_limit: Option<u16>,
+    /// Signs what is sent: `whsec_…` or `whsk_…`. Made if absent. A put does not look at it.
+    secret: Option<String>,
+    /// Your own notes, at most 4096 bytes as JSON.
+    metadata: Option<BTreeMap<String, String>>,
+    /// Not used any more.
+    #[serde(default = "first_version")]
+    #[schema(deprecated)]
+    version: u16,
+    /// Headers to send.
+    headers: Option<BTreeMap<String, String>>,
+    /// Waits between tries, such as `["5s", "5m"]`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<Vec<String>>)]
+    retry_schedule: Patch<RetrySchedule>,
+    /// HTTP statuses after which no try follows.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<Vec<u16>>)]
+    final_statuses: Patch<BTreeSet<u16>>,
+    /// Requests at the same time, 1 to 256.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<u16>)]
+    concurrency: Patch<u16>,
+    /// Whether messages with the same `orderKey` are sent one after the other.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    ordered: Patch<bool>,
+}
+
+impl From<EndpointIn> for EndpointInput {
+    fn from(e: EndpointIn) -> Self {
+        Self {
+            url: e.url,
+            description: e.description,
+            uid: e.uid,
+            disabled: e.disabled,
+            event_types: e.event_types,
+            channels: e.channels,
+            throttle_rate: e.throttle_rate.or(e.rate_limit),
+            secret: e.secret,
+            metadata: e.metadata.unwrap_or_default(),
+            version: e.version,
+            headers: e.headers,
+            extras: EndpointExtras {
+                retry_schedule: e.retry_schedule,
+                final_statuses: e.final_statuses,
+                concurrency: e.concurrency,
+                ordered: e.ordered,
+            },
+        }
+    }
+}
+
+/// A change of an endpoint. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointPatch {
+    /// The address: `https` or `http`.
+    #[serde(default, deserialize_with = "present")]
+    url: Option<String>,
+    /// For people.
+    #[serde(default, deserialize_with = "present")]
+    description: Option<String>,
+    /// Your own name for it, unique in the application.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    uid: Patch<String>,
+    /// Switched off.
+    #[serde(default, deserialize_with = "present")]
+    disabled: Option<bool>,
+    /// Takes only these event types; all if null.
+    #[serde(default, deserialize_with = "patch", alias = "filterTypes")]
+    #[schema(value_type = Option<Vec<String>>)]
+    event_types: Patch<Vec<String>>,
+    /// Takes only messages with one of these channels; all if null.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<Vec<String>>)]
+    channels: Patch<Vec<String>>,
+    /// Deliveries per second.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<u16>)]
+    throttle_rate: Patch<u16>,
+    /// The old name of `throttleRate`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<u16>, deprecated)]
+    rate_limit: Patch<u16>,
+    /// Your own notes, replaced as a whole.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Patch<BTreeMap<String, String>>,
+    /// Not used any more.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(deprecated)]
+    version: Option<u16>,
+    /// Waits between tries, such as `["5s", "5m"]`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<Vec<String>>)]
+    retry_schedule: Patch<RetrySchedule>,
+    /// HTTP statuses after which no try follows.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<Vec<u16>>)]
+    final_statuses: Patch<BTreeSet<u16>>,
+    /// Requests at the same time, 1 to 256.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<u16>)]
+    concurrency: Patch<u16>,
+    /// Whether messages with the same `orderKey` are sent one after the other.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    ordered: Patch<bool>,
+}
+
+impl From<EndpointPatch> for EndpointChange {
+    fn from(e: EndpointPatch) -> Self {
+        Self {
+            url: e.url,
+            description: e.description,
+            uid: e.uid,
+            disabled: e.disabled,
+            event_types: e.event_types,
+            channels: e.channels,
+            throttle_rate: either(e.throttle_rate, e.rate_limit),
+            metadata: emptied(e.metadata),
+            version: e.version,
+            headers: None,
+            extras: EndpointExtras {
+                retry_schedule: e.retry_schedule,
+                final_statuses: e.final_statuses,
+                concurrency: e.concurrency,
+                ordered: e.ordered,
+            },
+        }
+    }
+}
+
+/// What every view of an endpoint shows.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointFields {
+    /// Its id.
+    #[schema(value_type = String)]
+    id: EndpointId,
+    /// Your own name for it.
+    uid: Option<String>,
+    /// The address.
+    url: String,
+    /// For people.
+    description: String,
+    /// Switched off.
+    disabled: bool,
+    /// Takes only these event types; all if null.
+    event_types: Option<Vec<String>>,
+    /// The old name of `eventTypes`.
+    #[schema(deprecated)]
+    filter_types: Option<Vec<String>>,
+    /// Takes only messages with one of these channels; all if null.
+    channels: Option<Vec<String>>,
+    /// Deliveries per second.
+    throttle_rate: Option<u16>,
+    /// The old name of `throttleRate`.
+    #[schema(deprecated)]
+    rate_limit: Option<u16>,
+    /// Not used any more.
+    #[schema(deprecated)]
+    version: u16,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl From<&Endpoint> for EndpointFields {
+    fn from(e: &Endpoint) -> Self {
+        let event_types: Option<Vec<String>> =
+            e.event_types.as_ref().map(|types| types.iter().map(ToString::to_string).collect());
+        Self {
+            id: e.id,
+            uid: e.uid.as_ref().map(ToString::to_string),
+            url: e.url.clone(),
+            description: e.description.clone(),
+            disabled: e.disabled.is_some(),
+            filter_types: event_types.clone(),
+            event_types,
+            channels: e.channels.as_ref().map(|channels| channels.iter().map(ToString::to_string).collect()),
+            throttle_rate: e.throttle_rate,
+            rate_limit: e.throttle_rate,
+            version: e.version,
+            created_at: e.created_at,
+            updated_at: e.updated_at,
+        }
+    }
+}
+
+/// An endpoint. Its secret and its headers are shown elsewhere.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointOut {
+    #[serde(flatten)]
+    fields: EndpointFields,
+    /// Your own notes.
+    metadata: BTreeMap<String, String>,
+    /// Waits between tries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    retry_schedule: Option<RetrySchedule>,
+    /// HTTP statuses after which no try follows.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = Vec<u16>, required = false)]
+    final_statuses: BTreeSet<u16>,
+    /// Requests at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<u16>,
+    /// Whether messages with the same `orderKey` are sent one after the other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    ordered: bool,
+}
+
+impl From<Endpoint> for EndpointOut {
+    fn from(e: Endpoint) -> Self {
+        Self {
+            fields: (&e).into(),
+            metadata: e.metadata,
+            retry_schedule: e.options.retry_schedule,
+            final_statuses: e.options.final_statuses,
+            concurrency: e.options.concurrency,
+            ordered: e.options.ordered,
+        }
+    }
+}
