@@ -28,5 +28,5 @@ impl Fixture for OnDisk {
 
 mod sqlite {
     use super::*;
-    store::conformance!(OnDisk::fresh());
+    store::conformance_tests!(OnDisk::fresh());
 }
