@@ -137,8 +137,10 @@ impl Sqlite {
             for (message, _) in &found {
                 tx.conn
                     .prepare_cached(
-                        "UPDATE delivery SET state = 4, due_at = NULL, lease = NULL, resume_state = NULL,
-                                resume_due = NULL, again = 0
+                        // A manual try of a settled delivery leaves it as it was.
+                        "UPDATE delivery SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
+                                again = 0, trigger = 0,
+                                state = iif(trigger = 1 AND resume_state IN (2, 3), resume_state, 4)
                          WHERE endpoint = ?1 AND message = ?2",
                     )
                     .and_then(|mut s| s.execute(params![to.endpoint.0, message]))
