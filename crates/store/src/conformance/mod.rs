@@ -102,6 +102,7 @@ macro_rules! conformance_tests {
                 a_manual_try_needs_its_message_and_its_payload
                 cancelling_takes_what_waits_or_is_held_and_leaves_the_rest
                 cancelling_lets_a_younger_one_of_the_order_key_go
+                cancelling_a_manual_try_leaves_settled_what_was_settled
                 a_recovery_sends_each_failed_message_of_its_window_once
                 a_replay_sends_each_message_that_the_endpoint_never_got
                 a_task_is_found_by_its_organization_only

@@ -565,6 +565,27 @@ pub async fn cancelling_lets_a_younger_one_of_the_order_key_go(fixture: &dyn Fix
     assert_eq!(w.claimed(to).await, [younger]);
 }
 
+pub async fn cancelling_a_manual_try_leaves_settled_what_was_settled(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (_, endpoint) = w.lane().await;
+    let to = at(&endpoint);
+    let (delivered, failed) = (w.post_to(to).await, w.post_to(to).await);
+    w.tried(to, delivered, 200, Settle::Delivered).await;
+    w.tried(to, failed, 500, Settle::Failed).await;
+    for message in [delivered, failed] {
+        assert!(w.store.resend(DeliveryRef { to, message }, w.now).await.unwrap());
+    }
+    w.later(MINUTE);
+    assert_eq!(w.store.cancel_open(to, w.now, 10).await.unwrap(), 2);
+    assert_eq!(open(&w).await, 0);
+    let tried = only(w.store.attempted_messages(to, all(), &Default::default(), false).await.unwrap());
+    use domain::AttemptStatus::{Fail, Success};
+    assert_eq!(tried.iter().map(|m| m.latest).collect::<Vec<_>>(), [Fail, Success]);
+    // And a manual try works as before.
+    w.tried_by_hand(to, failed, 200).await;
+    assert_eq!(open(&w).await, 0);
+}
+
 // Background tasks.
 
 fn new_task(w: &mut World, to: EndpointRef, kind: TaskKind, since: Timestamp, until: Timestamp) -> Task {
