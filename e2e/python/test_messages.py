@@ -311,8 +311,10 @@ def test_endpoints_made_later_do_not_get_earlier_messages(api, hook):
     hook.stays_at(1)
 
 
-def test_send_example(api, hook):
+def test_send_example(api, hook, receiver):
     app = api.app()["id"]
+    other = receiver.hook()
+    api.endpoint(app, other.url)
     endpoint = api.endpoint(app, hook.url)["id"]
     path = f"/app/{app}/endpoint/{endpoint}/send-example"
     ping = api.post(path, {"eventType": "svix.ping"})
@@ -327,6 +329,7 @@ def test_send_example(api, hook):
     assert api.post(path, {"eventType": "full.type"}).json()["eventType"] == "full.type"
     assert json.loads(hook.wait(2)[1].body) == {"grade": 1}
     hook.stays_at(2, 0.1)
+    other.stays_at(0, 0)
 
 
 def test_resend_works_after_success_and_past_filters_but_not_to_a_disabled_endpoint(api, hook):
