@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import os
+import signal
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -79,9 +81,8 @@ def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path, new_
     api = connect(server).with_token(token)
     app = api.app()["id"]
     secret = api.secret(app, api.endpoint(app, "http://example.com/")["id"])
-    others = [p for p in server.folder.iterdir() if p.suffix != ".log" and p.is_file()]
-    keys = [p for p in others if not p.name.startswith("schoolbell.db") or p.suffix in (".key", ".secret", ".secrets")]
-    assert keys, f"no file holds the secrets: {others}"
+    keys = [p for p in server.folder.iterdir() if p.name.endswith(("jwt-secret", "main-key"))]
+    assert len(keys) == 2
     for path in keys:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     server.restart()
@@ -103,7 +104,7 @@ def test_endpoint_secrets_are_not_readable_in_the_database(new_server, hook):
 
 
 def test_nothing_secret_is_logged(new_server, hook):
-    server = new_server(env={"SCHOOLBELL_LOG": "debug", "RUST_LOG": "debug"}).start()
+    server = new_server(log_level="trace").start()
     api = connect(server)
     app = api.app()["id"]
     endpoint = api.endpoint(app, hook.url.replace("http://", "http://ann:pass-word-1@"))["id"]
@@ -202,3 +203,60 @@ def test_help_names_every_command_and_every_setting(tmp_path):
 def test_a_token_for_something_that_is_no_organization_is_refused(new_server):
     done = new_server().command("token", "app_1")
     assert done.returncode != 0 and "org_" in done.stderr and done.stdout == ""
+
+
+DEFAULT_ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
+
+
+def lines_of(process):
+    """Collects what a process prints, in the background."""
+    lines = []
+
+    def read():
+        for line in process.stdout:
+            lines.append(line.rstrip())
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def test_send_publishes_and_listen_receives_and_verifies(new_server, tmp_path):
+    server = new_server().start()
+    api = connect(server, DEFAULT_ORGANIZATION)
+    app = api.app(uid="room-1")["id"]
+    port = free_port()
+    endpoint = api.endpoint(app, f"http://127.0.0.1:{port}/", secret="whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")["id"]
+    (tmp_path / "event.json").write_text('{"type": "lesson.started", "room": "12"}')
+    listening = subprocess.Popen(
+        [binary(), "listen", "--port", str(port), "--secret", api.secret(app, endpoint)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        heard = lines_of(listening)
+        eventually(lambda: heard and str(port) in heard[0], what="listen did not say where it listens")
+        sent = server.command(
+            "send", "room-1", "lesson.started", "--data", str(tmp_path / "event.json"), "--server", server.url
+        )
+        assert sent.returncode == 0, sent.stderr
+        message = sent.stdout.strip()
+        assert api.get(f"/app/{app}/msg/{message}").json()["payload"] == {"type": "lesson.started", "room": "12"}
+        eventually(lambda: "signature verified" in "\n".join(heard), what="listen printed no verified delivery")
+        assert message in "\n".join(heard) and "lesson.started" in "\n".join(heard)
+    finally:
+        listening.send_signal(signal.SIGINT)
+        assert listening.wait(10) == 0
+
+
+def test_send_explains_what_went_wrong(new_server, tmp_path):
+    server = new_server().start()
+    (tmp_path / "event.json").write_text("{}")
+    (tmp_path / "broken.json").write_text("{")
+
+    def send(app, file, url=server.url):
+        done = server.command("send", app, "a.b", "--data", str(tmp_path / file), "--server", url)
+        assert done.returncode not in (0, 101) and done.stdout == "" and "panicked" not in done.stderr
+        return done.stderr.lower()
+
+    assert "not found" in send("nobody", "event.json")
+    assert "broken.json" in send("nobody", "broken.json")
+    assert "missing.json" in send("nobody", "missing.json")
+    assert "127.0.0.1:1" in send("nobody", "event.json", "http://127.0.0.1:1")
