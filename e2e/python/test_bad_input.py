@@ -80,8 +80,18 @@ def test_a_wrong_type_is_named_by_its_path(api, path, body, field):
         ("/app", {"name": "x", "uid": ""}, "uid", "String must be at least one character"),
         ("/app", {"name": "x", "uid": "x" * 257}, "uid", "String too long"),
         ("/app", {"name": "x", "uid": "a b"}, "uid", "String must match the following pattern: [a-zA-Z0-9\\-_.]."),
-        ("/app", {"name": "x", "uid": "app_x"}, "uid", "Uids are not allowed to have the same prefix as the ID. Prefix with _?"),
-        ("/app", {"name": "x", "metadata": {"a": "b" * 4096}}, "metadata", "metadata must be less than or equal to 4096 bytes"),
+        (
+            "/app",
+            {"name": "x", "uid": "app_x"},
+            "uid",
+            "Uids are not allowed to have the same prefix as the ID. Prefix with _?",
+        ),
+        (
+            "/app",
+            {"name": "x", "metadata": {"a": "b" * 4096}},
+            "metadata",
+            "metadata must be less than or equal to 4096 bytes",
+        ),
         ("/event-type", {"name": "a b", "description": ""}, "name", None),
         ("/event-type", {"name": "a" * 257, "description": ""}, "name", None),
         ("/event-type", {"name": "a", "description": "\u0002"}, "description", None),
@@ -90,7 +100,12 @@ def test_a_wrong_type_is_named_by_its_path(api, path, body, field):
         ("/app/{app}/endpoint", {"url": "ftp://a.example/"}, "url", "Endpoint URL schemes must be http or https"),
         ("/app/{app}/endpoint", {"url": "http://a.example/", "eventTypes": []}, "eventTypes", None),
         ("/app/{app}/endpoint", {"url": "http://a.example/", "channels": []}, "channels", None),
-        ("/app/{app}/endpoint", {"url": "http://a.example/", "channels": [f"c{n}" for n in range(11)]}, "channels", None),
+        (
+            "/app/{app}/endpoint",
+            {"url": "http://a.example/", "channels": [f"c{n}" for n in range(11)]},
+            "channels",
+            None,
+        ),
         ("/app/{app}/endpoint", {"url": "http://a.example/", "uid": "ep_x"}, "uid", None),
         ("/app/{app}/endpoint", {"url": "http://a.example/", "throttleRate": 0}, "throttleRate", None),
         ("/app/{app}/endpoint", {"url": "http://a.example/", "version": 0}, "version", None),
@@ -103,10 +118,25 @@ def test_a_wrong_type_is_named_by_its_path(api, path, body, field):
         ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "eventId": "msg_1"}, None, None),
         ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "eventId": "a/b"}, None, None),
         ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "channels": []}, "channels", None),
-        ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "channels": [f"c{n}" for n in range(11)]}, "channels", None),
+        (
+            "/app/{app}/msg",
+            {"eventType": "a.b", "payload": {}, "channels": [f"c{n}" for n in range(11)]},
+            "channels",
+            None,
+        ),
         ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "channels": ["no spaces"]}, "channels", None),
-        ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "payloadRetentionPeriod": 0}, "payloadRetentionPeriod", None),
-        ("/app/{app}/msg", {"eventType": "a.b", "payload": {}, "payloadRetentionPeriod": 91}, "payloadRetentionPeriod", None),
+        (
+            "/app/{app}/msg",
+            {"eventType": "a.b", "payload": {}, "payloadRetentionPeriod": 0},
+            "payloadRetentionPeriod",
+            None,
+        ),
+        (
+            "/app/{app}/msg",
+            {"eventType": "a.b", "payload": {}, "payloadRetentionPeriod": 91},
+            "payloadRetentionPeriod",
+            None,
+        ),
     ],
 )
 def test_a_broken_rule_says_which_and_writes_nothing(api, path, body, field, message):
@@ -127,7 +157,11 @@ def test_several_broken_rules_are_all_listed(api):
 
 def test_a_field_given_twice_is_refused(api):
     assert_invalid(api.raw("POST", "/app", b'{"name": "a", "name": "b"}'))
-    assert_invalid(api.post(f"/app/{api.app()['id']}/endpoint", {"url": "http://a.example/", "eventTypes": None, "filterTypes": ["a"]}))
+    assert_invalid(
+        api.post(
+            f"/app/{api.app()['id']}/endpoint", {"url": "http://a.example/", "eventTypes": None, "filterTypes": ["a"]}
+        )
+    )
 
 
 @pytest.mark.parametrize("query", ["limit=abc", "limit=-1", "order=sideways"])
@@ -135,7 +169,9 @@ def test_an_unreadable_query_is_a_400(api, query):
     assert_error(api.get(f"/app?{query}"), 400)
 
 
-@pytest.mark.parametrize("query", ["before=yesterday", "after=2024-13-01T00:00:00Z", "status=9", "status=success", "status_code_class=250"])
+@pytest.mark.parametrize(
+    "query", ["before=yesterday", "after=2024-13-01T00:00:00Z", "status=9", "status=success", "status_code_class=250"]
+)
 def test_an_unreadable_filter_is_a_400(api, hook, query):
     app = api.app()["id"]
     endpoint = api.endpoint(app, hook.url)["id"]
@@ -147,7 +183,13 @@ def test_broken_query_rules_are_validation_errors(api, hook):
     endpoint = api.endpoint(app, hook.url)["id"]
     detail = assert_invalid(api.get("/app", limit=251), "query", "limit")
     assert "Given limit must not exceed 250" in [i["msg"] for i in detail]
-    for path in ("/app", "/event-type", f"/app/{app}/endpoint", f"/app/{app}/msg", f"/app/{app}/endpoint/{endpoint}/msg"):
+    for path in (
+        "/app",
+        "/event-type",
+        f"/app/{app}/endpoint",
+        f"/app/{app}/msg",
+        f"/app/{app}/endpoint/{endpoint}/msg",
+    ):
         assert_invalid(api.get(path, limit=251), "query", "limit")
     for path, iterator in (
         ("/app", "ep_2"),
@@ -198,7 +240,7 @@ def test_deep_nesting_does_no_harm(api):
     assert api.raw("POST", f"/app/{app}/msg", moderate).status_code == 202
 
 
-@pytest.mark.parametrize("text", ["Zoë – 学習 🚀", "\u0000", "\ufeff", "a\u2028b", "\"\\/"])
+@pytest.mark.parametrize("text", ["Zoë – 学習 🚀", "\u0000", "\ufeff", "a\u2028b", '"\\/'])
 def test_any_unicode_text_comes_back_as_it_went_in(api, hook, text):
     app = api.app()["id"]
     api.endpoint(app, hook.url)

@@ -171,7 +171,9 @@ def test_a_stop_answers_every_call_that_it_took(new_server):
 
     def publish(n):
         try:
-            response = connect(server, api.organization).post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {"n": n}})
+            response = connect(server, api.organization).post(
+                f"/app/{app}/msg", {"eventType": "a.b", "payload": {"n": n}}
+            )
         except Exception:  # noqa: BLE001 (refused: it no longer listens)
             return
         if response.status_code == 202:
@@ -228,7 +230,9 @@ def test_send_publishes_and_listen_receives_and_verifies(new_server, tmp_path):
     endpoint = api.endpoint(app, f"http://127.0.0.1:{port}/", secret="whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")["id"]
     (tmp_path / "event.json").write_text('{"type": "lesson.started", "room": "12"}')
     listening = subprocess.Popen(
-        [binary(), "listen", "--port", str(port), "--secret", api.secret(app, endpoint)], stdout=subprocess.PIPE, text=True
+        [binary(), "listen", "--port", str(port), "--secret", api.secret(app, endpoint)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         heard = lines_of(listening)

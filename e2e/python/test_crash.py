@@ -56,7 +56,10 @@ class Producer(threading.Thread):
         return f"event-{self.number}-{self.serial}"
 
     def publish(self, names):
-        bodies = [{"eventType": "a.b", "eventId": n, "payload": {"name": n, "filling": "x" * self.rng.randrange(2000)}} for n in names]
+        bodies = [
+            {"eventType": "a.b", "eventId": n, "payload": {"name": n, "filling": "x" * self.rng.randrange(2000)}}
+            for n in names
+        ]
         while True:
             try:
                 if len(bodies) == 1:
@@ -109,7 +112,10 @@ def test_nothing_accepted_is_lost_and_nothing_is_invented(new_server, receiver, 
         api.endpoint(app, hook.url)
 
     accepted, stop, kills = {}, threading.Event(), []
-    producers = [Producer(n, connect(server, api.organization), app, accepted, stop, random.Random(rng.random())) for n in range(PRODUCERS)]
+    producers = [
+        Producer(n, connect(server, api.organization), app, accepted, stop, random.Random(rng.random()))
+        for n in range(PRODUCERS)
+    ]
     for producer in producers:
         producer.start()
     for _ in range(ROUNDS):
@@ -144,7 +150,9 @@ def test_nothing_accepted_is_lost_and_nothing_is_invented(new_server, receiver, 
         deliveries = defaultdict(list)
         for request in hook.received:
             event = json.loads(request.body)["name"]
-            assert accepted.get(event) == request.id, f"{name}: {event} arrived as {request.id}, which was never answered"
+            assert accepted.get(event) == request.id, (
+                f"{name}: {event} arrived as {request.id}, which was never answered"
+            )
             deliveries[request.id].append(request)
         repeated = 0
         for requests in deliveries.values():
@@ -177,7 +185,9 @@ def test_a_recovery_goes_on_after_kills(new_server, hook, rng):
     endpoint = api.endpoint(app, hook.url, concurrency=4)["id"]
     hook.respond(500)
     before = api.send(app)
-    failing = {before["id"]} | {i["message"]["id"] for _ in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {}}] * 500)}
+    failing = {before["id"]} | {
+        i["message"]["id"] for _ in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {}}] * 500)
+    }
     eventually(lambda: api.get(f"/app/{app}/endpoint/{endpoint}/stats").json()["fail"] == 1501, 60)
     tried = len(hook.received)
     hook.answer = lambda _: Answer(200, delay=0.002)

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from conftest import connect
-from support.api import assert_error, eventually, instant
+from support.api import eventually, instant
 from support.receiver import Answer
 
 OLD = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
@@ -38,7 +38,9 @@ def verifies(secret, request) -> bool:
 
 def verifies_ed25519(public: str, request) -> bool:
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
-    signed = b".".join([request.headers["webhook-id"].encode(), request.headers["webhook-timestamp"].encode(), request.body])
+    signed = b".".join(
+        [request.headers["webhook-id"].encode(), request.headers["webhook-timestamp"].encode(), request.body]
+    )
     for entry in request.headers["webhook-signature"].split(" "):
         version, signature = entry.split(",", 1)
         if version == "v1a":
@@ -255,7 +257,9 @@ def test_compressed_answers_are_read_as_text_and_bombs_do_no_harm(api, hook):
     app = api.app()["id"]
     api.endpoint(app, hook.url, retrySchedule=[])
     gzipped = {"content-encoding": "gzip"}
-    hook.respond(Answer(200, gzipped, gzip.compress(b"readable")), Answer(200, gzipped, gzip.compress(b"\0" * 50_000_000)))
+    hook.respond(
+        Answer(200, gzipped, gzip.compress(b"readable")), Answer(200, gzipped, gzip.compress(b"\0" * 50_000_000))
+    )
     assert api.attempts(app, api.send(app)["id"])[0]["response"] == "readable"
     bomb = api.attempts(app, api.send(app)["id"])[0]
     assert bomb["responseStatusCode"] == 200 and len(bomb["response"]) <= 30_000
@@ -488,7 +492,9 @@ def test_ordered_endpoints_keep_the_order_of_each_key(api, hook):
 
     hook.answer = answer
     keys = ["anna", "ben", "carl"]
-    api.batch(app, [{"eventType": "a.b", "payload": {"key": k, "n": n}, "orderKey": k} for n in range(10) for k in keys])
+    api.batch(
+        app, [{"eventType": "a.b", "payload": {"key": k, "n": n}, "orderKey": k} for n in range(10) for k in keys]
+    )
     requests = hook.wait(32)
     seen = {key: [] for key in keys}
     for request in requests:

@@ -92,7 +92,10 @@ def test_a_full_disk_refuses_clearly_loses_nothing_and_recovers(new_server, smal
     os.remove(small_disk / "ballast")
     hook.answer = lambda _: Answer(200)
     fresh = eventually(
-        lambda: (r := api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}})).status_code == 202 and r.json()["id"],
+        lambda: (
+            (r := api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}})).status_code == 202
+            and r.json()["id"]
+        ),
         30,
         "publishing did not work again",
     )

@@ -82,7 +82,9 @@ def test_openapi_is_valid_and_covers_every_operation(api):
 
 def test_openapi_names_each_operation_once_and_says_what_it_answers(api):
     document = api.get("/openapi.json").json()
-    operations = [o for item in document["paths"].values() for m, o in item.items() if isinstance(o, dict) and "responses" in o]
+    operations = [
+        o for item in document["paths"].values() for m, o in item.items() if isinstance(o, dict) and "responses" in o
+    ]
     ids = [o["operationId"] for o in operations]
     assert len(ids) == len(set(ids)) and {"v1.application.create", "v1.message.create"} <= set(ids)
     for operation in operations:
@@ -137,7 +139,9 @@ def test_metrics_have_the_names_a_user_would_guess(server, api, hook):
     assert failing["id"] not in text and app not in text
 
     def total(pattern):
-        return sum(float(v) for v in re.findall(rf"^schoolbell_\w*{pattern}\w*_total(?:{{[^}}]*}})? (\S+)$", read(), re.M))
+        return sum(
+            float(v) for v in re.findall(rf"^schoolbell_\w*{pattern}\w*_total(?:{{[^}}]*}})? (\S+)$", read(), re.M)
+        )
 
     accepted = total("accepted")
     api.send(app)

@@ -152,7 +152,10 @@ def test_windows_of_time(api):
         assert set(found(before=at)) <= set(ids[:n])
         assert ids[n] in found(before=iso(instant(at) + timedelta(milliseconds=8)))
         assert ids[n] not in found(after=iso(instant(at) + timedelta(milliseconds=8)))
-    whole = found(after=iso(instant(messages[0]["timestamp"]) - timedelta(minutes=1)), before=iso(instant(messages[-1]["timestamp"]) + timedelta(minutes=1)))
+    whole = found(
+        after=iso(instant(messages[0]["timestamp"]) - timedelta(minutes=1)),
+        before=iso(instant(messages[-1]["timestamp"]) + timedelta(minutes=1)),
+    )
     assert whole == ids[::-1]
 
 
@@ -243,7 +246,9 @@ def test_status_filters(api, receiver):
     api.attempts(app, message, 6)
 
     def statuses(**query):
-        return sorted(a["responseStatusCode"] for a in api.get(f"/app/{app}/attempt/msg/{message}", **query).json()["data"])
+        return sorted(
+            a["responseStatusCode"] for a in api.get(f"/app/{app}/attempt/msg/{message}", **query).json()["data"]
+        )
 
     assert statuses() == [200, 200, 404, 404, 404, 500]
     assert statuses(status=0) == [200, 200]

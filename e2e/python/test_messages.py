@@ -38,7 +38,9 @@ def test_an_unknown_application_is_created_when_the_message_brings_it(api):
     assert api.get("/app").json()["data"] == []
     brought = {**message, "application": {"name": "Room 1", "uid": "room-1"}}
     assert api.post("/app/room-1/msg", brought).status_code == 202
-    assert api.post("/app/room-1/msg", {**message, "application": {"name": "other", "uid": "room-1"}}).status_code == 202
+    assert (
+        api.post("/app/room-1/msg", {**message, "application": {"name": "other", "uid": "room-1"}}).status_code == 202
+    )
     assert api.get("/app/room-1").json()["name"] == "Room 1"
 
 
@@ -151,7 +153,9 @@ def test_only_posts_heed_an_idempotency_key(api):
 
 def test_two_posts_with_one_idempotency_key_at_the_same_time_do_one_thing(api):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: api.post("/app", {"name": str(n)}, headers={"idempotency-key": "k"}), range(8)))
+        answers = list(
+            pool.map(lambda n: api.post("/app", {"name": str(n)}, headers={"idempotency-key": "k"}), range(8))
+        )
     assert {a.status_code for a in answers} == {201}
     assert len({a.content for a in answers}) == 1
     assert len(api.get("/app").json()["data"]) == 1
@@ -259,7 +263,7 @@ def test_expunging_what_is_not_there(api):
     assert missing["detail"] == "Message attempt not found"
     missing = assert_error(api.delete(f"/app/{app}/msg/nothing/attempt/atmpt_2x/content"), 404, "not_found")
     assert missing["detail"] == "Message not found"
-    for path in (f"/attempt/msg/nothing", f"/msg/nothing", f"/msg/nothing/endpoint", f"/msg/{message}/attempt/atmpt_2x"):
+    for path in ("/attempt/msg/nothing", "/msg/nothing", "/msg/nothing/endpoint", "/msg/{message}/attempt/atmpt_2x"):
         assert_error(api.get(f"/app/{app}{path}"), 404, "not_found")
 
 
@@ -368,7 +372,9 @@ def test_recover_sends_each_failed_message_of_the_window_once(api, hook):
     hook.wait(1)
     hook.respond(500)
     # More than one page of whatever size the server works in.
-    failing = [i["message"] for n in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {"n": n}}] * 400)]
+    failing = [
+        i["message"] for n in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {"n": n}}] * 400)
+    ]
     eventually(lambda: api.get(f"{path}/stats").json()["fail"] == 1200, 30, "not all attempts were recorded")
     hook.respond(200)
     good = api.send(app)["id"]

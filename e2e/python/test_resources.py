@@ -77,7 +77,9 @@ def test_patching_an_application_changes_what_is_given(api, patch, changed):
     assert api.get(f"/app/{app['id']}").json() == response.json()
 
 
-@pytest.mark.parametrize("patch", [{"name": None}, {"name": ""}, {"throttleRate": 0}, {"uid": "a b"}, {"metadata": {"a": "b" * 5000}}])
+@pytest.mark.parametrize(
+    "patch", [{"name": None}, {"name": ""}, {"throttleRate": 0}, {"uid": "a b"}, {"metadata": {"a": "b" * 5000}}]
+)
 def test_patching_an_application_obeys_the_rules_of_create(api, patch):
     app = api.app(name="old")
     assert_invalid(api.patch(f"/app/{app['id']}", patch), "body", next(iter(patch)))
@@ -98,7 +100,14 @@ def test_deleting_an_application_takes_all_below_it_and_frees_its_uid(api, hook)
     hook.wait()
     response = api.delete(f"/app/{app['id']}")
     assert (response.status_code, response.content) == (204, b"")
-    for path in ("", "/endpoint", f"/endpoint/{endpoint['id']}", "/msg", f"/msg/{message['id']}", f"/attempt/msg/{message['id']}"):
+    for path in (
+        "",
+        "/endpoint",
+        f"/endpoint/{endpoint['id']}",
+        "/msg",
+        f"/msg/{message['id']}",
+        f"/attempt/msg/{message['id']}",
+    ):
         assert_error(api.get(f"/app/{app['id']}{path}"), 404, "not_found")
     assert_error(api.post("/app/room-1/msg", {"eventType": "a", "payload": {}}), 404, "not_found")
     assert_error(api.delete(f"/app/{app['id']}"), 404, "not_found")
@@ -144,7 +153,11 @@ def test_putting_an_event_type_creates_or_replaces_it(api):
     assert api.put(path, {"description": "one", "schemas": SCHEMA, "deprecated": True}).status_code == 201
     replaced = api.put(path, {"description": "two"})
     assert replaced.status_code == 200
-    assert (replaced.json()["description"], replaced.json()["schemas"], replaced.json()["deprecated"]) == ("two", None, False)
+    assert (replaced.json()["description"], replaced.json()["schemas"], replaced.json()["deprecated"]) == (
+        "two",
+        None,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +180,9 @@ def test_patching_an_event_type_changes_what_is_given(api, patch, changed):
     assert {**response.json(), "updatedAt": 0} == {**made, **changed, "updatedAt": 0}
 
 
-@pytest.mark.parametrize("patch", [{"description": None}, {"archived": None}, {"deprecated": None}, {"schemas": {"1": {"type": 7}}}])
+@pytest.mark.parametrize(
+    "patch", [{"description": None}, {"archived": None}, {"deprecated": None}, {"schemas": {"1": {"type": 7}}}]
+)
 def test_patching_an_event_type_obeys_the_rules(api, patch):
     api.event_type("lesson.started")
     assert_invalid(api.patch("/event-type/lesson.started", patch), "body", next(iter(patch)))
@@ -254,7 +269,15 @@ def test_put_replaces_an_endpoint_but_not_its_secret_or_creates_one(api, hook):
     app = api.app()["id"]
     api.event_type("a.b")
     made = api.endpoint(
-        app, hook.url, uid="journal", description="d", disabled=True, eventTypes=["a.b"], channels=["c"], throttleRate=5, metadata={"a": "b"}
+        app,
+        hook.url,
+        uid="journal",
+        description="d",
+        disabled=True,
+        eventTypes=["a.b"],
+        channels=["c"],
+        throttleRate=5,
+        metadata={"a": "b"},
     )
     secret = api.secret(app, made["id"])
     replaced = api.put(f"/app/{app}/endpoint/journal", {"url": "http://other.example/x"})
@@ -297,7 +320,14 @@ def test_patching_an_endpoint_changes_what_is_given(api, hook, patch, changed):
     api.event_type("a.b")
     api.event_type("c.d")
     made = api.endpoint(
-        app, hook.url, uid="journal", description="d", eventTypes=["a.b"], channels=["one"], throttleRate=5, metadata={"a": "b"}
+        app,
+        hook.url,
+        uid="journal",
+        description="d",
+        eventTypes=["a.b"],
+        channels=["one"],
+        throttleRate=5,
+        metadata={"a": "b"},
     )
     response = api.patch(f"/app/{app}/endpoint/{made['id']}", patch)
     assert response.status_code == 200
@@ -307,7 +337,15 @@ def test_patching_an_endpoint_changes_what_is_given(api, hook, patch, changed):
 
 @pytest.mark.parametrize(
     "patch",
-    [{"url": None}, {"url": "ftp://x.example/"}, {"description": None}, {"disabled": None}, {"eventTypes": []}, {"eventTypes": ["no.such"]}, {"channels": []}],
+    [
+        {"url": None},
+        {"url": "ftp://x.example/"},
+        {"description": None},
+        {"disabled": None},
+        {"eventTypes": []},
+        {"eventTypes": ["no.such"]},
+        {"channels": []},
+    ],
 )
 def test_patching_an_endpoint_obeys_the_rules(api, hook, patch):
     app = api.app()["id"]
@@ -396,7 +434,9 @@ def test_secrets_are_generated_or_given(api, hook):
     assert api.secret(app, api.endpoint(app, hook.url, secret=KEY_ED25519)["id"]) == PUBLIC_ED25519
 
 
-@pytest.mark.parametrize("secret", ["plain", PUBLIC_ED25519, "whsec_!!!", "whsec_AAAA", "whsec_" + "A" * 104, "whsk_AAAA", ""])
+@pytest.mark.parametrize(
+    "secret", ["plain", PUBLIC_ED25519, "whsec_!!!", "whsec_AAAA", "whsec_" + "A" * 104, "whsk_AAAA", ""]
+)
 def test_malformed_secrets_are_refused(api, hook, secret):
     app = api.app()["id"]
     assert_invalid(api.post(f"/app/{app}/endpoint", {"url": hook.url, "secret": secret}))

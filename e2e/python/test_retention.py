@@ -9,7 +9,7 @@ import pytest
 from conftest import connect
 from support.api import eventually
 
-LIBRARY = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+LIBRARY = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 pytestmark = [
     pytest.mark.skipif(LIBRARY is None, reason="needs libfaketime (Debian package libfaketime)"),
     pytest.mark.timeout(240),
@@ -18,7 +18,12 @@ pytestmark = [
 
 def start_after(server, days):
     """Starts the server so many days later."""
-    server.env |= {"LD_PRELOAD": LIBRARY, "FAKETIME": f"+{days}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+    server.env |= {
+        "LD_PRELOAD": LIBRARY,
+        "FAKETIME": f"+{days}d",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
     server.start()
 
 

@@ -98,7 +98,9 @@ def test_application_life(sdk):
     patched = sdk.application.patch(created.id, models.ApplicationPatch(throttle_rate=7))
     assert patched.name == "two" and patched.throttle_rate == 7
 
-    listed = sdk.application.list(options("application", "ApplicationListOptions", limit=10, order=models.Ordering.DESCENDING))
+    listed = sdk.application.list(
+        options("application", "ApplicationListOptions", limit=10, order=models.Ordering.DESCENDING)
+    )
     assert [a.id for a in listed.data] == [created.id] and listed.done
 
     sdk.application.delete(created.id)
@@ -123,7 +125,9 @@ def test_event_type_life(sdk):
     sdk.event_type.delete("lesson.started")
     assert sdk.event_type.list().data == []
     everything = options("event_type", "EventTypeListOptions", include_archived=True, with_content=True)
-    assert [(t.name, t.archived, t.schemas) for t in sdk.event_type.list(everything).data] == [("lesson.started", True, schema)]
+    assert [(t.name, t.archived, t.schemas) for t in sdk.event_type.list(everything).data] == [
+        ("lesson.started", True, schema)
+    ]
 
     sdk.event_type.delete("lesson.started", options("event_type", "EventTypeDeleteOptions", expunge=True))
     with pytest.raises(HttpError):
@@ -153,7 +157,9 @@ def test_endpoint_life(sdk, app, hook):
     patched = sdk.endpoint.patch(app.id, created.id, models.EndpointPatch(disabled=True, description="off"))
     assert patched.disabled and patched.description == "off"
 
-    listed = sdk.endpoint.list(app.id, options("endpoint", "EndpointListOptions", limit=5, order=models.Ordering.ASCENDING))
+    listed = sdk.endpoint.list(
+        app.id, options("endpoint", "EndpointListOptions", limit=5, order=models.Ordering.ASCENDING)
+    )
     assert [e.id for e in listed.data] == [created.id]
 
     sdk.endpoint.delete(app.id, "journal")
@@ -200,11 +206,15 @@ def test_a_message_is_delivered_and_every_view_shows_it(sdk, app, endpoint, hook
 
     with_content = options("message", "MessageGetOptions", with_content=True)
     assert sdk.message.get(app.id, "lesson-1", with_content).payload == {"number": 1}
-    listing = options("message", "MessageListOptions", with_content=True, event_types=["lesson.started", "x"], channel="room-1")
+    listing = options(
+        "message", "MessageListOptions", with_content=True, event_types=["lesson.started", "x"], channel="room-1"
+    )
     assert [m.id for m in sdk.message.list(app.id, listing).data] == [out.id]
 
     attempts = eventually(lambda: sdk.message_attempt.list_by_msg(app.id, out.id).data)
-    assert [(a.status, a.response_status_code, a.endpoint_id) for a in attempts] == [(models.MessageStatus.SUCCESS, 200, endpoint.id)]
+    assert [(a.status, a.response_status_code, a.endpoint_id) for a in attempts] == [
+        (models.MessageStatus.SUCCESS, 200, endpoint.id)
+    ]
     assert sdk.message_attempt.get(app.id, out.id, attempts[0].id).id == attempts[0].id
     by_endpoint = sdk.message_attempt.list_by_endpoint(
         app.id,
@@ -222,7 +232,9 @@ def test_a_message_is_delivered_and_every_view_shows_it(sdk, app, endpoint, hook
     messages = sdk.message_attempt.list_attempted_messages(app.id, endpoint.id).data
     assert [(m.id, m.status) for m in messages] == [(out.id, models.MessageStatus.SUCCESS)]
     destinations = sdk.message_attempt.list_attempted_destinations(app.id, out.id).data
-    assert [(d.id, d.status, d.next_attempt) for d in destinations] == [(endpoint.id, models.MessageStatus.SUCCESS, None)]
+    assert [(d.id, d.status, d.next_attempt) for d in destinations] == [
+        (endpoint.id, models.MessageStatus.SUCCESS, None)
+    ]
 
     stats = sdk.endpoint.get_stats(app.id, endpoint.id)
     assert (stats.success, stats.fail, stats.pending, stats.sending, stats.canceled) == (1, 0, 0, 0, 0)
@@ -260,7 +272,9 @@ def test_recover_sends_what_failed_and_its_task_ends(sdk, app, endpoint, hook):
     requests = hook.wait(before + 3)
     assert {r.id for r in requests[before:]} == {m.id for m in out}
 
-    finished = eventually(lambda: (t := sdk.background_task.get(task.id)).status == models.BackgroundTaskStatus.FINISHED and t)
+    finished = eventually(
+        lambda: (t := sdk.background_task.get(task.id)).status == models.BackgroundTaskStatus.FINISHED and t
+    )
     assert finished.task == models.BackgroundTaskType.ENDPOINT_RECOVER
     assert task.id in [t.id for t in sdk.background_task.list().data]
     hook.stays_at(before + 3)
@@ -268,7 +282,9 @@ def test_recover_sends_what_failed_and_its_task_ends(sdk, app, endpoint, hook):
 
 def test_send_example(sdk, app, endpoint, hook):
     sdk.event_type.create(
-        models.EventTypeIn(name="lesson.ended", description="", schemas={"1": {"type": "object", "examples": [{"grade": 1}]}})
+        models.EventTypeIn(
+            name="lesson.ended", description="", schemas={"1": {"type": "object", "examples": [{"grade": 1}]}}
+        )
     )
     out = sdk.endpoint.send_example(app.id, endpoint.id, models.EventExampleIn(event_type="lesson.ended"))
     request = hook.wait()[0]

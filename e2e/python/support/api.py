@@ -94,7 +94,9 @@ class Api:
     def event_type(self, name: str, **fields: Any) -> "dict[str, Any]":
         return _made(self.post("/event-type", {"name": name, "description": "", **fields}), 201)
 
-    def send(self, app: str, event_type: str = "lesson.started", payload: Any = None, **fields: Any) -> "dict[str, Any]":
+    def send(
+        self, app: str, event_type: str = "lesson.started", payload: Any = None, **fields: Any
+    ) -> "dict[str, Any]":
         body = {"eventType": event_type, "payload": {"n": 1} if payload is None else payload, **fields}
         return _made(self.post(f"/app/{app}/msg", body), 202)
 
@@ -104,7 +106,9 @@ class Api:
     def secret(self, app: str, endpoint: str) -> str:
         return _made(self.get(f"/app/{app}/endpoint/{endpoint}/secret"), 200)["key"]
 
-    def attempts(self, app: str, msg: str, count: int = 1, timeout: float = 10.0, **params: Any) -> "list[dict[str, Any]]":
+    def attempts(
+        self, app: str, msg: str, count: int = 1, timeout: float = 10.0, **params: Any
+    ) -> "list[dict[str, Any]]":
         """The attempts of a message, newest first, once there are at least so many."""
 
         def read() -> Any:
@@ -128,7 +132,9 @@ class Api:
 
 
 def _made(response: httpx.Response, status: int) -> Any:
-    assert response.status_code == status, f"{response.request.method} {response.request.url}: {response.status_code} {response.text}"
+    assert response.status_code == status, (
+        f"{response.request.method} {response.request.url}: {response.status_code} {response.text}"
+    )
     return response.json()
 
 
@@ -142,7 +148,9 @@ def assert_error(response: httpx.Response, status: int, code: Optional[str] = No
     return body
 
 
-def assert_invalid(response: httpx.Response, where: str = "body", field: Optional[str] = None) -> "list[dict[str, Any]]":
+def assert_invalid(
+    response: httpx.Response, where: str = "body", field: Optional[str] = None
+) -> "list[dict[str, Any]]":
     """The shape of a validation error, and that it names the field."""
     assert response.status_code == 422, f"{response.status_code} {response.text}"
     detail = response.json()["detail"]

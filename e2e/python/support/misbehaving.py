@@ -134,4 +134,15 @@ def never_reads(connection, me):
         time.sleep(0.1)
 
 
-BEHAVIOURS = [hang, drip_head, drip_body, flood_body, flood_head, reset, reset_in_body, garbage, bad_chunks, never_reads]
+BEHAVIOURS = [
+    hang,
+    drip_head,
+    drip_body,
+    flood_body,
+    flood_head,
+    reset,
+    reset_in_body,
+    garbage,
+    bad_chunks,
+    never_reads,
+]

@@ -130,7 +130,9 @@ class Receiver:
         self._listener = Listener((host, 0), Handler)
         self.port = self._listener.server_address[1]
         self.url = f"http://{host}:{self.port}"
-        self._thread = threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         self._thread.start()
 
     def hook(self, path: Optional[str] = None) -> Hook:

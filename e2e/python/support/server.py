@@ -50,7 +50,9 @@ def new_organization() -> str:
 class Server:
     """One `schoolbell serve` process, which may be stopped, killed and started again on the same database."""
 
-    def __init__(self, folder: Path, options: "dict[str, str | None] | None" = None, env: "dict[str, str] | None" = None):
+    def __init__(
+        self, folder: Path, options: "dict[str, str | None] | None" = None, env: "dict[str, str] | None" = None
+    ):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
