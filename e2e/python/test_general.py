@@ -122,7 +122,7 @@ def test_metrics_have_the_names_a_user_would_guess(server, api, hook):
         return response.text
 
     text = read()
-    names = set(re.findall(r"^# TYPE (\S+)", text, re.M))
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert names and all(n.startswith("schoolbell_") for n in names), names
     for wanted in (
         r"accepted.*_total",
@@ -140,7 +140,8 @@ def test_metrics_have_the_names_a_user_would_guess(server, api, hook):
 
     def total(pattern):
         return sum(
-            float(v) for v in re.findall(rf"^schoolbell_\w*{pattern}\w*_total(?:{{[^}}]*}})? (\S+)$", read(), re.M)
+            float(v)
+            for v in re.findall(rf"^schoolbell_\w*{pattern}\w*_total(?:{{[^}}]*}})? (\S+)$", read(), re.MULTILINE)
         )
 
     accepted = total("accepted")

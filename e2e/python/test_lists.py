@@ -1,7 +1,7 @@
 """Lists: pages in both directions, windows of time, filters."""
 
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -190,7 +190,7 @@ def test_windows_reach_ninety_days(api):
 def test_dates_may_be_written_in_several_ways(api, form):
     app = api.app()["id"]
     sent = api.send(app)["id"]
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     yesterday, tomorrow = ((now + timedelta(days=d)).strftime(form) for d in (-1, 1))
     query = f"after={yesterday}&before={tomorrow}"
     assert [m["id"] for m in api.get(f"/app/{app}/msg?{query}").json()["data"]] == [sent]

@@ -4,7 +4,6 @@ import pytest
 
 from support.api import assert_error, assert_invalid, eventually, instant
 
-
 # --- applications ----------------------------------------------------------------------------------------------------
 
 

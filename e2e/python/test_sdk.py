@@ -9,7 +9,7 @@ import inspect
 import json
 import pkgutil
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import standardwebhooks
@@ -359,8 +359,8 @@ def test_the_asynchronous_client(server, hook):
 def test_dates_in_queries_may_carry_any_zone(sdk, app, endpoint, hook):
     out = sdk.message.create(app.id, message())
     hook.wait()
-    for zone in (timezone.utc, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))):
-        since = (datetime.now(timezone.utc) - timedelta(hours=1)).astimezone(zone)
+    for zone in (UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))):
+        since = (datetime.now(UTC) - timedelta(hours=1)).astimezone(zone)
         found = sdk.message.list(app.id, options("message", "MessageListOptions", after=since))
         assert [m.id for m in found.data] == [out.id], since
 

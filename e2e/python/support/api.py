@@ -1,8 +1,9 @@
 """A plain HTTP client for the API, for what the SDKs hide: statuses, raw bodies, headers."""
 
 import time
-from datetime import datetime, timezone
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import jwt
@@ -20,10 +21,10 @@ def eventually(read: Callable[[], Any], timeout: float = 10.0, what: str = "it d
         time.sleep(0.02)
 
 
-def make_token(secret: str, subject: Optional[str], org: Optional[str] = None, **claims: Any) -> str:
+def make_token(secret: str, subject: str | None, org: str | None = None, **claims: Any) -> str:
     """A token as any JWT library makes it with the server's secret."""
     now = int(time.time())
-    body: "dict[str, Any]" = {"iss": "svix-server", "iat": now, "nbf": now, "exp": now + 10 * 365 * 86400}
+    body: dict[str, Any] = {"iss": "svix-server", "iat": now, "nbf": now, "exp": now + 10 * 365 * 86400}
     if subject is not None:
         body["sub"] = subject
     if org is not None:
@@ -39,13 +40,13 @@ def instant(text: str) -> datetime:
 
 
 def iso(at: datetime) -> str:
-    return at.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class Api:
     """Calls with one token. Paths are relative to /api/v1 unless they begin with http."""
 
-    def __init__(self, url: str, token: Optional[str], organization: str = "", secret: str = ""):
+    def __init__(self, url: str, token: str | None, organization: str = "", secret: str = ""):
         self.base = url
         self.token = token
         self.organization = organization
@@ -53,7 +54,7 @@ class Api:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20)
 
-    def with_token(self, token: Optional[str]) -> "Api":
+    def with_token(self, token: str | None) -> "Api":
         return Api(self.base, token, self.organization, self._secret)
 
     def for_app(self, app_id: str, **claims: Any) -> "Api":
@@ -138,7 +139,7 @@ def _made(response: httpx.Response, status: int) -> Any:
     return response.json()
 
 
-def assert_error(response: httpx.Response, status: int, code: Optional[str] = None) -> "dict[str, Any]":
+def assert_error(response: httpx.Response, status: int, code: str | None = None) -> "dict[str, Any]":
     """The ordinary error shape."""
     assert response.status_code == status, f"{response.status_code} {response.text}"
     body = response.json()
@@ -148,9 +149,7 @@ def assert_error(response: httpx.Response, status: int, code: Optional[str] = No
     return body
 
 
-def assert_invalid(
-    response: httpx.Response, where: str = "body", field: Optional[str] = None
-) -> "list[dict[str, Any]]":
+def assert_invalid(response: httpx.Response, where: str = "body", field: str | None = None) -> "list[dict[str, Any]]":
     """The shape of a validation error, and that it names the field."""
     assert response.status_code == 422, f"{response.status_code} {response.text}"
     detail = response.json()["detail"]

@@ -3,9 +3,9 @@
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Callable, Optional
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Hook:
     def __init__(self, receiver: "Receiver", path: str):
         self.path = path
         self.url = receiver.url + path
-        self.received: "list[Received]" = []
+        self.received: list[Received] = []
         self.answer: AnswerFunction = lambda _: Answer()
         self._changed = threading.Condition()
 
@@ -84,7 +84,7 @@ class Receiver:
     """The HTTP server."""
 
     def __init__(self, host: str = "127.0.0.1"):
-        self._hooks: "dict[str, Hook]" = {}
+        self._hooks: dict[str, Hook] = {}
         self._numbers = itertools.count(1)
         receiver = self
 
@@ -94,7 +94,7 @@ class Receiver:
             wbufsize = -1
             disable_nagle_algorithm = True
 
-            def do_POST(self) -> None:  # noqa: N802 (the name is the library's)
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 lowered = {name.lower(): value for name, value in self.headers.items()}
                 request = Received(self.path, lowered, body, time.time(), list(self.headers.items()))
@@ -135,7 +135,7 @@ class Receiver:
         )
         self._thread.start()
 
-    def hook(self, path: Optional[str] = None) -> Hook:
+    def hook(self, path: str | None = None) -> Hook:
         path = path or f"/hook/{next(self._numbers)}"
         hook = self._hooks[path] = Hook(self, path)
         return hook

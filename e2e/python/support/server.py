@@ -64,7 +64,7 @@ class Server:
         # Settings of the surrounding shell must not leak in.
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SCHOOLBELL_")}
         self.env = {**clean, "SCHOOLBELL_JWT_SECRET": self.jwt_secret, **(env or {})}
-        self.process: "subprocess.Popen | None" = None
+        self.process: subprocess.Popen | None = None
         self.stdout_path = self.folder / "stdout.log"
         self.stderr_path = self.folder / "stderr.log"
 
