@@ -1,1 +1,146 @@
-//! service
+//! What each operation means: who may do it, which rules hold, what it changes. Written once, for every door: the API,
+//! the dashboard, Canvas's API, the commands.
+//!
+//! Knows no HTTP, no HTML and no SQL. Operations are plain async functions over typed commands. What it needs from the
+//! rooms that run deliveries and open sockets comes in through the small traits of [`seams`].
+
+pub mod access;
+pub mod actor;
+pub mod applications;
+pub mod attempts;
+pub mod check;
+pub mod endpoints;
+pub mod error;
+pub mod event_types;
+pub mod headers;
+pub mod idempotency;
+pub mod messages;
+pub mod operational;
+pub mod organization;
+pub mod patch;
+pub mod portal;
+pub mod publish;
+mod schemas;
+pub mod seams;
+pub mod secrets;
+pub mod tasks;
+pub mod token;
+pub mod window;
+
+pub use access::AppScope;
+pub use actor::{Actor, ApplicationActor, Capability};
+pub use error::{Problem, ServiceError};
+pub use patch::{Patch, Saved};
+pub use seams::{AddressPolicy, Admission, SecretMaker, SignatureKind};
+pub use token::{TokenError, Tokens};
+pub use window::Window;
+
+use domain::{Clock, IdGenerator, Ksuid, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Directory, Store, seal::fill_random};
+
+/// What the operator decides about operations.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    /// Days until a payload is removed, where nobody else says.
+    pub payload_days: u16,
+    /// The kind of secret that is made for a new endpoint.
+    pub signature: SignatureKind,
+    /// Whether endpoints must be `https`.
+    pub https_only: bool,
+    /// Whether events about endpoints and failing deliveries are published to the operator.
+    pub operational_webhooks: bool,
+    /// The address under which people reach this server, without a slash at the end; for links to the portal.
+    pub public_url: String,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            payload_days: 90,
+            signature: SignatureKind::Hmac256,
+            https_only: false,
+            operational_webhooks: true,
+            public_url: "http://127.0.0.1:8484".to_owned(),
+        }
+    }
+}
+
+/// All that the service is made of.
+pub struct Parts {
+    /// Applications and endpoints in memory, over the store.
+    pub directory: Arc<Directory>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What the operator decided.
+    pub settings: ServiceSettings,
+    /// The engine's door for new deliveries.
+    pub admission: Arc<dyn Admission>,
+    /// Which addresses endpoints may have.
+    pub guard: Arc<dyn AddressPolicy>,
+    /// Makes signing secrets.
+    pub secrets: Arc<dyn SecretMaker>,
+    /// Makes and reads tokens.
+    pub tokens: Arc<Tokens>,
+    /// The greatest id that is stored, so that new ids are greater.
+    pub last_id: Option<Ksuid>,
+}
+
+/// The operations.
+pub struct Service {
+    directory: Arc<Directory>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: Mutex<IdGenerator>,
+    settings: ServiceSettings,
+    admission: Arc<dyn Admission>,
+    guard: Arc<dyn AddressPolicy>,
+    secrets: Arc<dyn SecretMaker>,
+    tokens: Arc<Tokens>,
+    accepted: metrics::Counter,
+}
+
+impl Service {
+    /// From its parts. The metrics recorder must be installed before, or nothing is counted.
+    pub fn new(parts: Parts) -> Self {
+        metrics::describe_counter!("schoolbell_accepted_total", "Messages accepted and on disk.");
+        Self {
+            store: parts.directory.store().clone(),
+            directory: parts.directory,
+            clock: parts.clock,
+            ids: Mutex::new(IdGenerator::after(parts.last_id)),
+            settings: parts.settings,
+            admission: parts.admission,
+            guard: parts.guard,
+            secrets: parts.secrets,
+            tokens: parts.tokens,
+            accepted: metrics::counter!("schoolbell_accepted_total"),
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes and reads tokens.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), ServiceError> {
+        Ok(self.store.ping().await?)
+    }
+
+    /// How many deliveries are open, and since when the oldest of them was due.
+    pub async fn open_deliveries(&self) -> Result<(u64, Option<Timestamp>), ServiceError> {
+        Ok(self.store.open_deliveries().await?)
+    }
+
+    /// A new id, and the instant that belongs to it.
+    fn next_id(&self) -> (Ksuid, Timestamp) {
+        // A panic while the generator was locked leaves it at most one id further on.
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.clock.now(), &mut fill_random)
+    }
+}

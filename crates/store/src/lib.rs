@@ -1,1 +1,34 @@
-//! store
+//! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks.
+//!
+//! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]); a second one
+//! joins by implementing the same traits and passing the same behaviour suite ([`conformance`]).
+//!
+//! Must not decide anything about delivery: when to try again, whom to switch off and what counts as success are told
+//! to it. Secrets, credentials and custom headers are sealed before they reach a table ([`seal`]).
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod directory;
+pub mod error;
+pub mod ids;
+pub mod queue;
+pub mod seal;
+pub mod sqlite;
+pub mod views;
+
+pub use directory::{AppEntry, Directory};
+pub use error::StoreError;
+pub use ids::Ids;
+pub use queue::{
+    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
+    Purged, Queue, Record, Settle, Step, Ticket,
+};
+pub use seal::{MainKey, Sealer};
+pub use views::{
+    Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Config, DeliveryFilter, EventTypeFilter,
+    Log, MessageFilter, OrganizationOptions, Stats,
+};
+
+/// All that a storage engine does.
+pub trait Store: Config + Log + Queue {}
+impl<T: Config + Log + Queue> Store for T {}

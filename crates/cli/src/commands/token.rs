@@ -1,0 +1,22 @@
+//! `schoolbell token`: an organization token on standard output, and nothing else.
+
+use super::Failure;
+use crate::{
+    clock::SystemClock,
+    secrets,
+    settings::{Flags, Settings},
+    token,
+};
+use domain::{Clock as _, OrganizationId};
+
+/// Prints the token of an organization.
+pub(crate) fn run(organization: &str, flags: &Flags) -> Result<(), Failure> {
+    let organization: OrganizationId = organization
+        .parse()
+        .map_err(|_| Failure::Usage(format!("'{organization}' is not an organization: its id begins with org_")))?;
+    let settings = Settings::load(flags)?;
+    let secret = secrets::jwt_secret(&settings)?;
+    let token = token::of_organization(&organization, &secret, SystemClock.now()).map_err(Failure::other)?;
+    println!("{token}");
+    Ok(())
+}

@@ -1,0 +1,758 @@
+//! The engine: takes what commits hand over, runs the lanes, sends, records.
+//!
+//! [`Shared::deliver`] is the one way of a delivery from lease to recorded result. Everything around it decides only
+//! when it runs: a lane asks for the next thing to do ([`crate::lane::Next`]), [`Shared::pump`] does it.
+
+use crate::{
+    lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
+    rate::Rate,
+    report::{Happened, LastAttempt, Reporter},
+};
+use domain::{
+    AppKey, AttemptId, DisabledBecause, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
+    retry::{Verdict, decide},
+};
+use outbound::{Client, OutgoingRequest, Target};
+use quick_cache::sync::Cache;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use store::{
+    AppEntry, Birth, Commit, Directory, Ids, Leased, NewAttempt, Record, Settle, Store, StoreError, queue::SharedTicket,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Deliveries taken out of the table at once.
+const CLAIM: usize = 64;
+/// Payload bytes taken out of the table at once, about.
+const CLAIM_BYTES: usize = 256 * 1024;
+/// What a delivery in memory costs beside its payload, roughly.
+const DELIVERY_BYTES: usize = 1024;
+/// The unit of the memory budget.
+const BUDGET_UNIT: usize = 1024;
+/// The longest that the timer sleeps, so that a clock that stepped is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Before records that could not be written are handed in again, and failed claims repeated.
+const WRITE_AGAIN: Duration = Duration::from_millis(200);
+/// Deliveries cancelled in one commit.
+const CANCEL_STEP: usize = 500;
+/// Endpoints kept ready to send.
+const TARGETS: usize = 20_000;
+/// Stored of an answer that is not text: shown in base64, as Svix does.
+const RESPONSE_MAX: usize = 20_000;
+
+/// What the engine is told once.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Waits between tries where neither endpoint, application nor organization says.
+    pub retry_schedule: RetrySchedule,
+    /// Requests at the same time to an endpoint that does not say.
+    pub concurrency: u16,
+    /// An endpoint that only failed for this long is switched off.
+    pub disable_after: Duration,
+    /// Bytes of messages on their way out in memory, about.
+    pub memory_budget: usize,
+}
+
+/// What the engine is made of.
+pub struct EngineParts {
+    /// Applications and endpoints, and the store below.
+    pub directory: Arc<Directory>,
+    /// The door out.
+    pub client: Client,
+    /// New ids and the time.
+    pub ids: Arc<Ids>,
+    /// Hears of endpoints switched off and messages given up.
+    pub reporter: Arc<dyn Reporter>,
+    /// Jitter: numbers in 0..1.
+    pub jitter: Box<dyn Fn() -> f64 + Send + Sync>,
+    /// Settings.
+    pub settings: EngineSettings,
+}
+
+struct Prepared {
+    revision: i64,
+    target: Result<Target, String>,
+    url: Arc<str>,
+}
+
+struct Figures {
+    delivered: metrics::Counter,
+    failed: metrics::Counter,
+    attempts_failed: metrics::Counter,
+    duration: metrics::Histogram,
+}
+
+struct Shared {
+    parts: EngineParts,
+    store: Arc<dyn Store>,
+    lanes: Mutex<HashMap<EndpointKey, Lane>>,
+    app_rates: Mutex<HashMap<AppKey, Rate>>,
+    targets: Cache<EndpointKey, Arc<Prepared>>,
+    timers: Mutex<BinaryHeap<Reverse<(Timestamp, EndpointKey)>>>,
+    timers_changed: Notify,
+    budget: Arc<Semaphore>,
+    budget_all: usize,
+    stopping: AtomicBool,
+    on_wire: AtomicUsize,
+    off_wire: Notify,
+    figures: Figures,
+}
+
+/// Runs deliveries until it is stopped.
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Where accepted messages get their seats: what a lane and the memory still take.
+#[derive(Clone)]
+pub struct Seats(Arc<Shared>);
+
+impl Seats {
+    /// How a delivery to this endpoint is to be born.
+    pub fn admit(&self, to: EndpointRef) -> Birth {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return Birth::Waiting;
+        }
+        match self.0.lane(to).admit() {
+            Some(seat) => Birth::Leased(Box::new(seat)),
+            None => Birth::Waiting,
+        }
+    }
+    /// A share of the memory for a message with this many bytes; none if there is not enough.
+    pub fn budget(&self, bytes: usize) -> Option<SharedTicket> {
+        self.0.take_budget(bytes).map(|permit| Box::new(permit) as SharedTicket)
+    }
+}
+
+impl Engine {
+    /// Takes up what was left waiting, and then what `commits` hands over.
+    pub async fn start(parts: EngineParts, commits: mpsc::UnboundedReceiver<Commit>) -> Result<Self, StoreError> {
+        let store = parts.directory.store().clone();
+        let backlog = store.backlog().await?;
+        let units = (parts.settings.memory_budget / BUDGET_UNIT).clamp(1024, Semaphore::MAX_PERMITS);
+        let shared = Arc::new(Shared {
+            store,
+            lanes: Mutex::default(),
+            app_rates: Mutex::default(),
+            targets: Cache::new(TARGETS),
+            timers: Mutex::default(),
+            timers_changed: Notify::new(),
+            budget: Arc::new(Semaphore::new(units)),
+            budget_all: units,
+            stopping: AtomicBool::new(false),
+            on_wire: AtomicUsize::new(0),
+            off_wire: Notify::new(),
+            figures: Figures {
+                delivered: metrics::counter!("schoolbell_delivered_total"),
+                failed: metrics::counter!("schoolbell_failed_total"),
+                attempts_failed: metrics::counter!("schoolbell_attempts_failed_total"),
+                duration: metrics::histogram!("schoolbell_attempt_duration_seconds"),
+            },
+            parts,
+        });
+        for (to, due) in backlog {
+            shared.lane(to).due_at(due);
+            shared.pump(to);
+        }
+        let tasks = vec![tokio::spawn(shared.clone().take_commits(commits)), tokio::spawn(shared.clone().keep_time())];
+        Ok(Self { shared, tasks })
+    }
+
+    /// Where accepted messages get their seats.
+    pub fn seats(&self) -> Seats {
+        Seats(self.shared.clone())
+    }
+
+    /// Looks at the clock now instead of within a second: it was moved by hand.
+    pub fn look_at_the_clock(&self) {
+        self.shared.timers_changed.notify_one();
+    }
+
+    /// Begins nothing new, lets what is on the wire finish for `within`, and gives back the rest.
+    pub async fn stop(self, within: Duration) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        let waiting: Vec<_> =
+            self.shared.lock_lanes().values_mut().flat_map(Lane::clear).map(|job| job.delivery).collect();
+        let finished = async {
+            loop {
+                let quiet = self.shared.off_wire.notified();
+                if self.shared.on_wire.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                quiet.await;
+            }
+        };
+        if tokio::time::timeout(within, finished).await.is_err() {
+            tracing::warn!(
+                deliveries = self.shared.on_wire.load(Ordering::SeqCst),
+                "some receivers did not answer before the stop; these deliveries are tried again after the next start"
+            );
+        }
+        // Also with nothing to give back: it is written after all results that were handed in before.
+        if let Err(error) = self.shared.store.release(waiting, self.shared.parts.ids.now()).await {
+            // They are leased to a run that is over: the next run takes them up all the same.
+            tracing::warn!(%error, "failed to give waiting deliveries back before the stop");
+        }
+        for task in self.tasks {
+            task.abort();
+            // Cancelled, as asked.
+            let _ = task.await;
+        }
+    }
+}
+
+/// A lane under its lock.
+struct Locked<'a>(MutexGuard<'a, HashMap<EndpointKey, Lane>>, EndpointRef);
+
+impl Locked<'_> {
+    fn admit(&mut self) -> Option<Seat> {
+        self.get().admit()
+    }
+    fn due_at(&mut self, at: Timestamp) {
+        self.get().due_at(at);
+    }
+    fn get(&mut self) -> &mut Lane {
+        let to = self.1;
+        self.0.entry(to.endpoint).or_insert_with(|| Lane::new(to))
+    }
+}
+
+impl Shared {
+    fn lock_lanes(&self) -> MutexGuard<'_, HashMap<EndpointKey, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lane(&self, to: EndpointRef) -> Locked<'_> {
+        Locked(self.lock_lanes(), to)
+    }
+
+    fn take_budget(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = ((bytes + DELIVERY_BYTES) / BUDGET_UNIT).min(self.budget_all);
+        self.budget.clone().try_acquire_many_owned(u32::try_from(units).ok()?).ok()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.ids.now()
+    }
+
+    /// What commits hand over goes to its lanes; what could not be written is handed in again.
+    async fn take_commits(self: Arc<Self>, mut commits: mpsc::UnboundedReceiver<Commit>) {
+        while let Some(commit) = commits.recv().await {
+            if !commit.unrecorded.is_empty() {
+                let (shared, records) = (self.clone(), commit.unrecorded);
+                if let Some(error) = commit.error {
+                    tracing::error!(%error, results = records.len(), "failed to write results of deliveries; trying again");
+                }
+                tokio::spawn(async move {
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                    for record in records {
+                        shared.store.record(record);
+                    }
+                });
+            }
+            for delivery in commit.lost {
+                tracing::warn!(message = %delivery.message, "a result came after its lease was lost; it is not recorded");
+            }
+            for (to, at) in commit.due {
+                self.lane(to).due_at(at);
+                self.pump(to);
+            }
+            for job in commit.leased {
+                let to = job.delivery.to;
+                if self.stopping.load(Ordering::Relaxed) {
+                    // Leased to a run that is about to end: the next one takes it up.
+                    continue;
+                }
+                self.lane(to).get().push(job);
+                self.pump(to);
+            }
+        }
+    }
+
+    /// Wakes lanes when their time has come.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let changed = self.timers_changed.notified();
+            let now = self.now();
+            let mut due = Vec::new();
+            let sleep = {
+                let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+                while let Some(Reverse((at, key))) = timers.peek().copied() {
+                    if at > now {
+                        break;
+                    }
+                    timers.pop();
+                    due.push(key);
+                }
+                timers.peek().map_or(LONGEST_SLEEP, |Reverse((at, _))| at.since(now).min(LONGEST_SLEEP))
+            };
+            for key in due {
+                let to = match self.lock_lanes().get_mut(&key) {
+                    Some(lane) => {
+                        lane.wake = None;
+                        lane.to
+                    }
+                    None => continue,
+                };
+                self.pump(to);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    fn wake_at(&self, lane: &mut Lane, at: Timestamp) {
+        if lane.wake.is_none_or(|planned| planned > at) {
+            lane.wake = Some(at);
+            let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = timers.peek().is_none_or(|Reverse((t, _))| *t > at);
+            timers.push(Reverse((at, lane.to.endpoint)));
+            drop(timers);
+            if first {
+                self.timers_changed.notify_one();
+            }
+        }
+    }
+
+    /// Starts all that a lane can do now.
+    fn pump(self: &Arc<Self>, to: EndpointRef) {
+        while let Some(job) = self.next_job(to) {
+            tokio::spawn(self.clone().run(job));
+        }
+    }
+
+    /// The next delivery that a lane may send now, if any. Claims and wake-ups that the lane wants are started.
+    fn next_job(self: &Arc<Self>, to: EndpointRef) -> Option<Leased> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return None;
+        }
+        let entry = self.parts.directory.cached(to.app);
+        let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
+        let limits = self.limits(endpoint.map(Arc::as_ref));
+        let now = self.now();
+        let mut lanes = self.lock_lanes();
+        loop {
+            let lane = lanes.get_mut(&to.endpoint)?;
+            match lane.next(now, limits) {
+                Next::Send(job) => {
+                    if let Some(at) = entry.as_ref().and_then(|e| self.application_waits(e, now)) {
+                        lane.put_back(job);
+                        self.wake_at(lane, at);
+                        return None;
+                    }
+                    self.on_wire.fetch_add(1, Ordering::SeqCst);
+                    return Some(job);
+                }
+                Next::Claim { fresh_only } => {
+                    tokio::spawn(self.clone().claim(to, fresh_only));
+                }
+                Next::WakeAt(at) => {
+                    self.wake_at(lane, at);
+                    return None;
+                }
+                Next::Idle => {
+                    if lane.is_idle(now) {
+                        lanes.remove(&to.endpoint);
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn limits(&self, endpoint: Option<&Endpoint>) -> Limits {
+        let concurrency = endpoint.and_then(|e| e.options.concurrency).unwrap_or(self.parts.settings.concurrency);
+        Limits { concurrency: usize::from(concurrency.max(1)), rate: endpoint.and_then(|e| e.throttle_rate) }
+    }
+
+    /// Until when an application's own rate holds a delivery back.
+    fn application_waits(&self, entry: &AppEntry, now: Timestamp) -> Option<Timestamp> {
+        let rate = entry.application.throttle_rate?;
+        let mut rates = self.app_rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.entry(entry.application.key).or_default().take(rate, now).err()
+    }
+
+    /// Takes due deliveries of a lane out of the table; cancels them if the endpoint is gone.
+    async fn claim(self: Arc<Self>, to: EndpointRef, fresh_only: bool) {
+        let found = match self.parts.directory.by_key(to.app).await {
+            Ok(entry) => {
+                let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
+                if endpoint.is_none_or(|e| e.disabled.is_some()) {
+                    return self.cancel_all(to).await;
+                }
+                match self.take_budget(CLAIM_BYTES) {
+                    Some(budget) => {
+                        let claimed = self.store.claim(to, self.now(), CLAIM, CLAIM_BYTES, fresh_only).await;
+                        claimed.map(|c| Some((c, budget)))
+                    }
+                    // Memory is full: look again when some of it is free.
+                    None => Ok(None),
+                }
+            }
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok(Some((claimed, mut budget))) => {
+                let used: usize = claimed.deliveries.iter().map(|j| j.message.payload.len() + DELIVERY_BYTES).sum();
+                // What the page does not need goes back at once, the rest when its last delivery is settled.
+                let spare = budget.num_permits().saturating_sub(used / BUDGET_UNIT + 1);
+                drop(budget.split(spare));
+                let budget = Arc::new(budget);
+                let jobs = claimed.deliveries.into_iter().map(|mut job| {
+                    job.ticket = Some(Box::new(budget.clone()));
+                    job
+                });
+                self.lane(to).get().claimed(jobs.collect(), CLAIM, claimed.next_due);
+            }
+            Ok(None) => self.lane(to).get().claim_failed(self.now().plus(WRITE_AGAIN)),
+            Err(error) => {
+                tracing::error!(%error, "failed to take due deliveries out of the database; trying again");
+                self.lane(to).get().claim_failed(self.now().plus(WRITE_AGAIN));
+            }
+        }
+        self.pump(to);
+    }
+
+    /// An endpoint that is switched off or removed: what waits for it is cancelled, in small steps.
+    async fn cancel_all(self: Arc<Self>, to: EndpointRef) {
+        let jobs = self.lane(to).get().clear();
+        for job in jobs {
+            self.not_sent(job);
+        }
+        loop {
+            // What is accepted from now on does not match it any more; what was matched before is found again when due.
+            match self.store.cancel_open(to, self.now().plus(Duration::from_secs(1)), CANCEL_STEP).await {
+                Ok(n) if n == CANCEL_STEP => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::error!(%error, "failed to cancel deliveries of an endpoint that is switched off; trying again");
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+            }
+        }
+        self.lane(to).get().claimed(Vec::new(), 1, None);
+        self.pump(to);
+    }
+
+    /// Gives up a delivery that was not sent. A manual try of a settled one leaves it as it was.
+    fn not_sent(&self, job: Leased) {
+        let settle = if job.trigger == Trigger::Manual { Settle::AsPlanned } else { Settle::Cancelled };
+        self.store.record(Record {
+            delivery: job.delivery,
+            attempt: None,
+            settle,
+            tries: job.tries,
+            order_key: job.message.meta.order_key.clone(),
+            now: self.now(),
+            ticket: job.ticket,
+        });
+    }
+
+    /// Sends one delivery after the other, as long as its lane has more.
+    async fn run(self: Arc<Self>, first: Leased) {
+        let to = first.delivery.to;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let was_again = !is_fresh(&job);
+            let (result, limits) = self.deliver(job).await;
+            self.lane(to).get().done(was_again, result, limits, self.now());
+            if self.on_wire.fetch_sub(1, Ordering::SeqCst) == 1 && self.stopping.load(Ordering::SeqCst) {
+                self.off_wire.notify_waiters();
+            }
+            next = self.next_job(to);
+            // A place came free for more than one: its lane may have grown wider.
+            if next.is_some() {
+                self.pump(to);
+            }
+        }
+    }
+
+    /// One delivery, from lease to recorded result. First tries, retries, resends and replays all come through here.
+    async fn deliver(&self, job: Leased) -> (TryResult, Limits) {
+        let to = job.delivery.to;
+        let entry = match self.parts.directory.cached(to.app) {
+            Some(entry) => Some(entry),
+            None => match self.parts.directory.by_key(to.app).await {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tracing::error!(%error, "failed to read an application; its delivery waits");
+                    self.wait_a_moment(job);
+                    return (TryResult::NotSent, self.limits(None));
+                }
+            },
+        };
+        let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint)).filter(|e| e.disabled.is_none());
+        let (Some(entry), Some(endpoint)) = (&entry, endpoint) else {
+            self.not_sent(job);
+            return (TryResult::NotSent, self.limits(None));
+        };
+        let limits = self.limits(Some(endpoint));
+
+        let prepared = self.prepared(endpoint);
+        let meta = &job.message.meta;
+        let (id, began) = self.parts.ids.next();
+        let (outcome, took) = match &prepared.target {
+            Ok(target) => {
+                let rendered = platforms::render(endpoint, meta, &job.message.payload);
+                let message_id = meta.id.to_string();
+                let request = OutgoingRequest {
+                    id: &message_id,
+                    now: began,
+                    content_type: http::HeaderValue::from_static(rendered.content_type),
+                    body: rendered.body,
+                    extra_headers: http::HeaderMap::new(),
+                };
+                let sent = self.parts.client.send(target, request).await;
+                (sent.outcome, sent.duration)
+            }
+            Err(problem) => (
+                Outcome::Failed { reason: domain::FailureReason::BadRequest, status: None, detail: problem.clone() },
+                Duration::ZERO,
+            ),
+        };
+        let ended = self.now();
+
+        let manual = job.trigger == Trigger::Manual;
+        let tries = job.tries + u32::from(!manual);
+        let verdict = decide(
+            self.schedule(entry, endpoint),
+            &endpoint.options.final_statuses,
+            &outcome,
+            tries,
+            ended,
+            (self.parts.jitter)(),
+        );
+        let settle = match verdict {
+            Verdict::Delivered => Settle::Delivered,
+            _ if manual => Settle::AsPlanned,
+            Verdict::RetryAt(at) => Settle::RetryAt(at),
+            Verdict::Failed | Verdict::Gone => Settle::Failed,
+        };
+        self.count(&outcome, settle, took);
+        let last = LastAttempt { id: AttemptId(id), response_status: outcome.status(), at: began };
+        self.tell(entry, endpoint, &job, verdict, tries, last);
+        let result = match &outcome {
+            Outcome::Answered { .. } => match outcome.reason() {
+                Some(reason) if !reason.blames_receiver() => TryResult::Unwelcome,
+                reason => TryResult::Answered { success: reason.is_none() },
+            },
+            Outcome::Failed { reason, .. } if !reason.blames_receiver() => TryResult::Unwelcome,
+            Outcome::Failed { .. } => TryResult::NoAnswer,
+        };
+        self.note_health(entry, endpoint, &verdict, result, ended);
+        let attempt = NewAttempt {
+            id: AttemptId(id),
+            at: began,
+            url: prepared.url.clone(),
+            success: outcome.is_success(),
+            trigger: job.trigger,
+            response_status: outcome.status(),
+            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            reason: outcome.reason(),
+            response: response_text(outcome),
+        };
+        self.store.record(Record {
+            delivery: job.delivery,
+            attempt: Some(attempt),
+            settle,
+            tries,
+            order_key: job.message.meta.order_key.clone(),
+            now: ended,
+            ticket: job.ticket,
+        });
+        (result, limits)
+    }
+
+    /// Back into the table for a moment: something of ours failed, not the receiver.
+    fn wait_a_moment(&self, job: Leased) {
+        self.store.record(Record {
+            delivery: job.delivery,
+            attempt: None,
+            settle: Settle::RetryAt(self.now().plus(LONGEST_SLEEP)),
+            tries: job.tries,
+            order_key: None,
+            now: self.now(),
+            ticket: job.ticket,
+        });
+    }
+
+    fn schedule<'a>(&'a self, entry: &'a AppEntry, endpoint: &'a Endpoint) -> &'a RetrySchedule {
+        let server = entry.organization.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule);
+        endpoint.schedule(&entry.application, server)
+    }
+
+    /// The endpoint made ready to send; kept until it changes.
+    fn prepared(&self, endpoint: &Endpoint) -> Arc<Prepared> {
+        if let Some(kept) = self.targets.get(&endpoint.key)
+            && kept.revision == endpoint.revision
+        {
+            return kept;
+        }
+        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
+        let url = match &target {
+            Ok(target) => target.shown_url().into(),
+            Err(_) => "".into(),
+        };
+        let prepared = Arc::new(Prepared { revision: endpoint.revision, target, url });
+        self.targets.insert(endpoint.key, prepared.clone());
+        prepared
+    }
+
+    fn count(&self, outcome: &Outcome, settle: Settle, took: Duration) {
+        self.figures.duration.record(took);
+        if !outcome.is_success() {
+            self.figures.attempts_failed.increment(1);
+        }
+        match settle {
+            Settle::Delivered => self.figures.delivered.increment(1),
+            Settle::Failed => self.figures.failed.increment(1),
+            Settle::RetryAt(_) | Settle::AsPlanned | Settle::Cancelled => {}
+        }
+    }
+
+    /// Tells the operator's webhooks, as Svix does: of the fourth failure, of giving up, of a late success.
+    fn tell(
+        &self,
+        entry: &Arc<AppEntry>,
+        endpoint: &Arc<Endpoint>,
+        job: &Leased,
+        verdict: Verdict,
+        tries: u32,
+        last: LastAttempt,
+    ) {
+        if job.trigger == Trigger::Manual {
+            return;
+        }
+        let about = || (entry.clone(), endpoint.clone(), job.message.meta.clone(), last);
+        let happened = match verdict {
+            Verdict::Delivered if tries >= 5 => {
+                let (a, e, m, l) = about();
+                Happened::Recovered(a, e, m, l)
+            }
+            Verdict::RetryAt(_) if tries == 4 => {
+                let (a, e, m, l) = about();
+                Happened::Failing(a, e, m, l)
+            }
+            Verdict::Failed | Verdict::Gone => {
+                let (a, e, m, l) = about();
+                Happened::Exhausted(a, e, m, l)
+            }
+            Verdict::Delivered | Verdict::RetryAt(_) => return,
+        };
+        self.parts.reporter.report(happened);
+    }
+
+    /// Keeps the endpoint's failure clock: started by the first failure after a success, stopped by a success; when a
+    /// delivery is given up and the clock has run long enough, or the receiver is gone, the endpoint is switched off.
+    fn note_health(
+        &self,
+        entry: &Arc<AppEntry>,
+        endpoint: &Arc<Endpoint>,
+        verdict: &Verdict,
+        result: TryResult,
+        now: Timestamp,
+    ) {
+        let change = match verdict {
+            Verdict::Delivered if endpoint.failing_since.is_some() => Change::Healthy,
+            Verdict::Delivered => return,
+            Verdict::Gone => Change::Disable(DisabledBecause::Gone),
+            Verdict::Failed | Verdict::RetryAt(_) => match endpoint.failing_since {
+                Some(since) if *verdict == Verdict::Failed && now.since(since) >= self.parts.settings.disable_after => {
+                    Change::Disable(DisabledBecause::Failing)
+                }
+                Some(_) => return,
+                None if result == TryResult::Unwelcome => return,
+                None => Change::Failing,
+            },
+        };
+        let to = EndpointRef { app: endpoint.app, endpoint: endpoint.key };
+        if matches!(change, Change::Failing) {
+            // Many deliveries fail at the same time; one of them writes it down.
+            let mut locked = self.lane(to);
+            if std::mem::replace(&mut locked.get().failing_noted, true) {
+                return;
+            }
+        }
+        let (directory, reporter) = (self.parts.directory.clone(), self.parts.reporter.clone());
+        let app = entry.clone();
+        tokio::spawn(async move {
+            match write_health(&directory, to, change, now).await {
+                Ok(Some(endpoint)) => {
+                    let fail_since = endpoint.failing_since.unwrap_or(now);
+                    tracing::warn!(endpoint = %endpoint.id, reason = ?endpoint.disabled, "switched an endpoint off");
+                    reporter.report(Happened::EndpointDisabled { app, endpoint: Arc::new(endpoint), fail_since });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "failed to write down an endpoint's health"),
+            }
+        });
+    }
+}
+
+/// How an endpoint's health changed.
+#[derive(Clone, Copy)]
+enum Change {
+    Healthy,
+    Failing,
+    Disable(DisabledBecause),
+}
+
+/// Writes a change of health, again if somebody else changed the endpoint meanwhile. Answers the endpoint if this
+/// switched it off.
+async fn write_health(
+    directory: &Directory,
+    to: EndpointRef,
+    change: Change,
+    now: Timestamp,
+) -> Result<Option<Endpoint>, StoreError> {
+    for _ in 0..5 {
+        let endpoints = directory.store().endpoints_of(to.app).await?;
+        let Some(mut endpoint) = endpoints.into_iter().find(|e| e.key == to.endpoint) else { return Ok(None) };
+        match change {
+            Change::Healthy if endpoint.failing_since.is_some() => endpoint.failing_since = None,
+            Change::Failing if endpoint.failing_since.is_none() => endpoint.failing_since = Some(now),
+            Change::Disable(because) if endpoint.disabled.is_none() => {
+                endpoint.disabled = Some(because);
+                endpoint.failing_since.get_or_insert(now);
+            }
+            _ => return Ok(None),
+        }
+        let disabled = matches!(change, Change::Disable(_));
+        match directory.save_endpoint(endpoint.clone()).await {
+            Ok(saved) => return Ok(disabled.then_some(saved)),
+            Err(StoreError::Changed) => {}
+            Err(StoreError::NotFound) => return Ok(None),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
+}
+
+/// What is stored of an answer: its text, or base64 if it is not text; or why there was none.
+fn response_text(outcome: Outcome) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    match outcome {
+        Outcome::Answered { body, .. } => match std::str::from_utf8(&body) {
+            Ok(text) => text.to_owned(),
+            // A character cut in two at the limit does not make it binary.
+            Err(e) if e.error_len().is_none() => String::from_utf8_lossy(&body[..e.valid_up_to()]).into_owned(),
+            Err(_) => {
+                let mut text = STANDARD.encode(&body);
+                text.truncate(RESPONSE_MAX);
+                text
+            }
+        },
+        Outcome::Failed { reason, detail, .. } if detail.is_empty() => reason.sentence().to_owned(),
+        Outcome::Failed { reason, detail, .. } => format!("{} ({detail})", reason.sentence()),
+    }
+}

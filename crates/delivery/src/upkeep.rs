@@ -1,0 +1,116 @@
+//! What goes on beside delivery: background tasks (recover, replay) and retention, both in small steps.
+
+use domain::{EndpointRef, Task};
+use std::{sync::Arc, time::Duration};
+use store::{Directory, Ids, Purge, StoreError};
+use tokio::sync::Notify;
+
+/// Rows that a step of a background task looks at.
+const TASK_STEP: usize = 500;
+/// Rows of each kind that a retention step removes.
+const PURGE_STEP: usize = 500;
+/// Between two steps of the same work, so that accepts and results come in between.
+const BREATH: Duration = Duration::from_millis(20);
+/// Between two looks for something to remove.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// After something failed.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Settings of the upkeep.
+#[derive(Clone, Copy, Debug)]
+pub struct UpkeepSettings {
+    /// Rows of messages, deliveries and attempts are kept this long where nobody says otherwise.
+    pub attempt_retention: Duration,
+    /// Answers to requests with an idempotency key are kept this long.
+    pub answer_retention: Duration,
+}
+
+/// Runs background tasks and retention until it is stopped.
+pub struct Upkeep {
+    tasks_changed: Arc<Notify>,
+    running: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Upkeep {
+    /// Goes on with tasks that were not finished, and begins to remove what is past its time.
+    pub fn start(directory: Arc<Directory>, ids: Arc<Ids>, settings: UpkeepSettings) -> Self {
+        let tasks_changed = Arc::new(Notify::new());
+        let running = vec![
+            tokio::spawn(run_tasks(directory.clone(), ids.clone(), tasks_changed.clone())),
+            tokio::spawn(run_retention(directory, ids, settings)),
+        ];
+        Self { tasks_changed, running }
+    }
+    /// A task was created.
+    pub fn bell(&self) -> Arc<Notify> {
+        self.tasks_changed.clone()
+    }
+}
+
+impl Upkeep {
+    /// Ends it. A step is one commit, so breaking off between two loses nothing.
+    pub async fn stop(self) {
+        for task in self.running {
+            task.abort();
+            // Cancelled, as asked.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn run_tasks(directory: Arc<Directory>, ids: Arc<Ids>, changed: Arc<Notify>) {
+    loop {
+        let bell = changed.notified();
+        match directory.store().running_tasks().await {
+            Ok(tasks) if tasks.is_empty() => bell.await,
+            // In turn, a step each, so that a long one does not hold up the others.
+            Ok(tasks) => {
+                for task in tasks {
+                    if let Err(error) = step(&directory, &ids, &task).await {
+                        tracing::error!(%error, task = %task.id, "a step of a background task failed; trying again");
+                        tokio::time::sleep(TRY_AGAIN).await;
+                    }
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "failed to read background tasks; trying again");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn step(directory: &Directory, ids: &Ids, task: &Task) -> Result<(), StoreError> {
+    let EndpointRef { app, endpoint } = task.to;
+    let entry = directory.by_key(app).await?;
+    match entry.as_ref().and_then(|e| e.endpoint(endpoint)) {
+        Some(endpoint) => directory.store().step_task(task.id, endpoint, TASK_STEP, ids.now()).await.map(|_| ()),
+        None => directory.store().fail_task(task.id, ids.now()).await,
+    }
+}
+
+async fn run_retention(directory: Arc<Directory>, ids: Arc<Ids>, settings: UpkeepSettings) {
+    loop {
+        let now = ids.now();
+        let purge = Purge {
+            now,
+            payload_hour: now.as_seconds() / 3600,
+            rows_before: now.minus(settings.attempt_retention),
+            answers_before: now.minus(settings.answer_retention),
+            limit: PURGE_STEP,
+        };
+        match directory.store().purge(purge).await {
+            Ok(purged) => {
+                if purged.payloads + purged.messages + purged.answers > 0 {
+                    tracing::debug!(?purged, "removed what is past its time");
+                }
+                tokio::time::sleep(if purged.more { BREATH } else { PURGE_EVERY }).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "failed to remove what is past its time; trying again");
+                tokio::time::sleep(PURGE_EVERY).await;
+            }
+        }
+    }
+}

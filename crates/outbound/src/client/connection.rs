@@ -1,0 +1,149 @@
+//! One HTTP/1.1 connection, driven by its user.
+
+use super::{Broken, Failure, connect::Stream};
+use bytes::Bytes;
+use domain::FailureReason;
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{Builder, Connection as Driver, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    error::Error as _,
+    fmt,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Waker},
+};
+
+/// Bytes of an answer's head at most. (Hyper's limit on the number of headers, 100, holds as well.)
+const HEAD_MAX: usize = 64 * 1024;
+
+type Io = TokioIo<Stream>;
+
+/// A connection that somebody uses, or that lies in the pool.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Moves the bytes. `None` when the connection is over. Nothing moves unless somebody polls it, so every wait for
+    /// this connection goes through [`alongside`].
+    driver: Option<Box<Driver<Io, Full<Bytes>>>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.driver.is_some() { "Connection(open)" } else { "Connection(over)" })
+    }
+}
+
+/// Waits for `future` while the driver moves bytes.
+async fn alongside<F: Future>(driver: &mut Option<Box<Driver<Io, Full<Bytes>>>>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        poll_driver(driver, cx);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn poll_driver(driver: &mut Option<Box<Driver<Io, Full<Bytes>>>>, cx: &mut Context<'_>) {
+    // How it ended is told to the request or the body that waits for it.
+    if driver.as_mut().is_some_and(|d| Pin::new(d).poll(cx).is_ready()) {
+        *driver = None;
+    }
+}
+
+impl Connection {
+    pub(super) async fn over(stream: Stream) -> Result<Self, Failure> {
+        let mut builder = Builder::new();
+        // Some receivers only know the customary spelling, some answer with headers that are none.
+        builder.title_case_headers(true).ignore_invalid_headers_in_responses(true).max_buf_size(HEAD_MAX);
+        builder.allow_spaces_after_header_name_in_responses(true);
+        let (sender, driver) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| Failure::new(FailureReason::ConnectionLost, e.to_string()))?;
+        Ok(Self { sender, driver: Some(Box::new(driver)) })
+    }
+
+    /// Sends a request and waits for the answer's head.
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
+        let answer = self.sender.send_request(request);
+        alongside(&mut self.driver, answer).await.map_err(|error| {
+            let failure = failure_of(&error);
+            if failure.reason == FailureReason::ConnectionLost {
+                Broken::Unanswered(failure)
+            } else {
+                Broken::Other(failure)
+            }
+        })
+    }
+
+    /// The next piece of an answer's body, `None` at its end.
+    pub(super) async fn next_data(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
+        while !body.is_end_stream() {
+            match alongside(&mut self.driver, body.frame()).await {
+                None => break,
+                Some(Err(error)) => return Err(Broken::Other(failure_of(&error))),
+                Some(Ok(frame)) => {
+                    // Trailers are nobody's business.
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether another request may be sent. Also the way to notice that an idle connection was closed.
+    ///
+    /// Polls without a waker: nobody waits for an idle connection, and the waker of the last user would keep that
+    /// user's task in memory.
+    pub(super) fn is_ready(&mut self) -> bool {
+        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+/// What an error of the connection means.
+fn failure_of(error: &hyper::Error) -> Failure {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let (reason, what) = if error.is_parse_too_large() {
+        (FailureReason::NotHttp, "the head of the answer is larger than 64 KiB or has more than 100 headers")
+    } else if error.is_parse() {
+        (FailureReason::NotHttp, "the answer is not HTTP/1.1")
+    } else if error.is_user() {
+        (FailureReason::BadRequest, "the request could not be written")
+    } else if error.is_incomplete_message() {
+        (FailureReason::ConnectionLost, "the receiver closed the connection")
+    } else if error.is_canceled() || error.is_closed() {
+        (FailureReason::ConnectionLost, "the connection closed before the request was sent")
+    } else if let Some(io) = io {
+        match io.kind() {
+            // Hyper's way of saying that the chunks of a body make no sense.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                (FailureReason::NotHttp, "the answer's body is not well-formed")
+            }
+            _ => (FailureReason::ConnectionLost, "the connection broke"),
+        }
+    } else {
+        (FailureReason::NotHttp, "the receiver spoke out of turn")
+    };
+    Failure::new(reason, describe(what, error))
+}
+
+/// A sentence and the causes below it, outermost first.
+fn describe(what: &str, error: &hyper::Error) -> String {
+    let mut text = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

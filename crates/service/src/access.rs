@@ -1,0 +1,74 @@
+//! The way to an application: found and permitted in one step.
+
+use crate::{Service, actor::Actor, actor::Capability, error::ServiceError};
+use domain::{AppKey, Application, EndpointId, EndpointRef, IdOrUid, MessageId};
+use domain::{Endpoint, Message};
+use std::sync::Arc;
+use store::AppEntry;
+
+/// An application that an actor may act in. Only [`Service::open`] makes it, so that whoever holds one was let in.
+#[derive(Clone, Debug)]
+pub struct AppScope {
+    entry: Arc<AppEntry>,
+    actor: Actor,
+}
+
+impl AppScope {
+    /// The application.
+    pub fn application(&self) -> &Application {
+        &self.entry.application
+    }
+    /// Its short key.
+    pub fn key(&self) -> AppKey {
+        self.entry.application.key
+    }
+    /// The application with its endpoints, as they were when the scope was opened.
+    pub fn entry(&self) -> &Arc<AppEntry> {
+        &self.entry
+    }
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+    pub(crate) fn must_be_organization(&self) -> Result<(), ServiceError> {
+        self.actor.must_be_organization().map(|_| ())
+    }
+    pub(crate) fn must_have(&self, capability: Capability) -> Result<(), ServiceError> {
+        self.actor.must_have(capability)
+    }
+    pub(crate) fn endpoint_ref(&self, endpoint: &Endpoint) -> EndpointRef {
+        EndpointRef { app: self.key(), endpoint: endpoint.key }
+    }
+}
+
+impl Service {
+    /// Opens an application by the id or uid in a path, for the organization or the application itself.
+    pub async fn open(&self, actor: &Actor, app: &str) -> Result<AppScope, ServiceError> {
+        let entry = self.directory.find(actor.organization(), app).await?.ok_or(ServiceError::NO_APPLICATION)?;
+        if let Actor::Application(a) = actor
+            && a.application != entry.application.id
+        {
+            // As if it did not exist: whoever holds the token must not learn which others do.
+            return Err(ServiceError::NO_APPLICATION);
+        }
+        Ok(AppScope { entry, actor: actor.clone() })
+    }
+
+    /// Opens an application for the organization only.
+    pub async fn open_managed(&self, actor: &Actor, app: &str) -> Result<AppScope, ServiceError> {
+        actor.must_be_organization()?;
+        self.open(actor, app).await
+    }
+
+    /// An endpoint by id or uid.
+    pub async fn endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
+        let which = IdOrUid::<EndpointId>::read(which);
+        self.store.endpoint(scope.key(), &which).await?.ok_or(ServiceError::NO_ENDPOINT)
+    }
+
+    /// A message by id or event id.
+    pub async fn message(&self, scope: &AppScope, which: &str, with_payload: bool) -> Result<Message, ServiceError> {
+        let which = IdOrUid::<MessageId>::read(which);
+        self.store.message(scope.key(), &which, with_payload).await?.ok_or(ServiceError::NO_MESSAGE)
+    }
+}

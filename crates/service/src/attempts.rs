@@ -1,0 +1,131 @@
+//! Attempts: reading them, expunging what was answered, and asking for another one.
+
+use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError, messages::MessagesOf};
+use domain::{Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
+use store::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter};
+
+/// Which attempts a list shows, as it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AttemptsLike {
+    /// With this status.
+    pub status: Option<AttemptStatus>,
+    /// With an HTTP status of this hundred; 0: no answer.
+    pub status_code_class: Option<u16>,
+    /// Of messages like these.
+    pub messages: MessagesOf,
+}
+
+impl AttemptsLike {
+    fn checked(&self) -> Result<AttemptFilter, ServiceError> {
+        Ok(AttemptFilter {
+            status: self.status,
+            status_code_class: self.status_code_class,
+            messages: self.messages.checked()?,
+            endpoint: None,
+        })
+    }
+}
+
+impl Service {
+    /// Attempts to an endpoint, newest first.
+    pub async fn attempts_to_endpoint(
+        &self,
+        scope: &AppScope,
+        endpoint: &str,
+        window: &Window,
+        like: &AttemptsLike,
+        with_content: bool,
+    ) -> Result<PageOf<Attempt>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let endpoint = self.endpoint(scope, endpoint).await?;
+        let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
+        Ok(self.store.attempts(of, window.range(self.now()), &like.checked()?, with_content).await?)
+    }
+
+    /// Attempts of a message, newest first; to one endpoint if given.
+    pub async fn attempts_of_message(
+        &self,
+        scope: &AppScope,
+        message: &str,
+        endpoint: Option<&str>,
+        window: &Window,
+        like: &AttemptsLike,
+        with_content: bool,
+    ) -> Result<PageOf<Attempt>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let id = self.message_id(scope, message).await?;
+        let mut filter = like.checked()?;
+        if let Some(endpoint) = endpoint {
+            filter.endpoint = Some(self.endpoint(scope, endpoint).await?.key);
+        }
+        let of = AttemptsOf::Message(scope.key(), id);
+        Ok(self.store.attempts(of, window.range(self.now()), &filter, with_content).await?)
+    }
+
+    /// One attempt of a message.
+    pub async fn attempt(&self, scope: &AppScope, message: &str, attempt: AttemptId) -> Result<Attempt, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let id = self.message_id(scope, message).await?;
+        self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)
+    }
+
+    /// Removes what was answered to an attempt.
+    pub async fn expunge_attempt(
+        &self,
+        scope: &AppScope,
+        message: &str,
+        attempt: AttemptId,
+    ) -> Result<(), ServiceError> {
+        scope.must_be_organization()?;
+        let id = self.message_id(scope, message).await?;
+        self.store.expunge_attempt(scope.key(), id, attempt).await.map_err(|e| match e {
+            store::StoreError::NotFound => ServiceError::NO_ATTEMPT,
+            e => e.into(),
+        })
+    }
+
+    /// Messages that were tried to an endpoint, with how the latest attempt went.
+    pub async fn attempted_messages(
+        &self,
+        scope: &AppScope,
+        endpoint: &str,
+        window: &Window,
+        status: Option<AttemptStatus>,
+        of: &MessagesOf,
+        with_payload: bool,
+    ) -> Result<PageOf<AttemptedMessage>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let endpoint = self.endpoint(scope, endpoint).await?;
+        let filter = DeliveryFilter { status, messages: of.checked()? };
+        let range = window.range(self.now());
+        Ok(self.store.attempted_messages(scope.endpoint_ref(&endpoint), range, &filter, with_payload).await?)
+    }
+
+    /// Endpoints that a message was tried to, with how the latest attempt went.
+    pub async fn attempted_destinations(
+        &self,
+        scope: &AppScope,
+        message: &str,
+        page: PageQuery<Ksuid>,
+    ) -> Result<PageOf<AttemptedDestination>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let id = self.message_id(scope, message).await?;
+        Ok(self.store.attempted_destinations(scope.key(), id, page).await?)
+    }
+
+    /// Asks for one more attempt, whatever became of earlier ones and whatever the endpoint selects. To an endpoint
+    /// that is switched off, nothing is sent.
+    pub async fn resend(&self, scope: &AppScope, message: &str, endpoint: &str) -> Result<(), ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let message = self.message(scope, message, true).await?;
+        let endpoint = self.endpoint(scope, endpoint).await?;
+        if message.payload.is_none() {
+            return Err(ServiceError::MissingPayload);
+        }
+        if endpoint.disabled.is_some() {
+            return Ok(());
+        }
+        let delivery = DeliveryRef { to: scope.endpoint_ref(&endpoint), message: message.meta.id };
+        if self.store.resend(delivery, self.now()).await? { Ok(()) } else { Err(ServiceError::MissingPayload) }
+    }
+}

@@ -1,0 +1,491 @@
+//! Endpoints.
+
+use crate::{
+    Service,
+    access::AppScope,
+    actor::Capability,
+    applications::CHANGE_TRIES,
+    check::Check,
+    error::{Problem, ServiceError},
+    headers,
+    operational::{EndpointNames, OperationalEvent},
+    patch::{Patch, Saved},
+    secrets,
+};
+use domain::{
+    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EventTypeName, Header, Ksuid,
+    PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use store::{Stats, StoreError};
+use url::Url;
+
+/// Bytes of an address at most.
+const URL_MAX: usize = 65_536;
+/// The longest window of statistics.
+const STATS_WINDOW: Duration = Duration::from_secs(28 * 24 * 3600);
+/// How much longer a window may be, because clocks differ and requests take time.
+pub(crate) const SLACK: Duration = Duration::from_secs(300);
+
+/// A whole endpoint, as it is created or put.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointInput {
+    /// The address.
+    pub url: String,
+    /// For people.
+    pub description: String,
+    /// The user's own name for it.
+    pub uid: Option<String>,
+    /// Switched off.
+    pub disabled: bool,
+    /// Takes only these event types.
+    pub event_types: Option<Vec<String>>,
+    /// Takes only messages with one of these channels.
+    pub channels: Option<Vec<String>>,
+    /// Deliveries per second.
+    pub throttle_rate: Option<u16>,
+    /// Signs; made if absent. A put does not look at it.
+    pub secret: Option<String>,
+    /// The user's own notes.
+    pub metadata: BTreeMap<String, String>,
+    /// Only echoed.
+    pub version: u16,
+    /// Headers that the user adds. Left out, they stay as they are.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// What Schoolbell adds.
+    pub extras: EndpointExtras,
+}
+
+/// What Schoolbell adds to Svix's endpoint. Left out, it stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EndpointExtras {
+    /// Waits between tries.
+    pub retry_schedule: Patch<RetrySchedule>,
+    /// Answers after which no try follows.
+    pub final_statuses: Patch<BTreeSet<u16>>,
+    /// Requests at the same time.
+    pub concurrency: Patch<u16>,
+    /// Whether messages of one order key are sent one after the other.
+    pub ordered: Patch<bool>,
+}
+
+/// A change of an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EndpointChange {
+    /// The address.
+    pub url: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// The user's own name for it.
+    pub uid: Patch<String>,
+    /// Switched off.
+    pub disabled: Option<bool>,
+    /// Takes only these event types.
+    pub event_types: Patch<Vec<String>>,
+    /// Takes only messages with one of these channels.
+    pub channels: Patch<Vec<String>>,
+    /// Deliveries per second.
+    pub throttle_rate: Patch<u16>,
+    /// The user's own notes.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Only echoed.
+    pub version: Option<u16>,
+    /// Headers that the user adds.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// What Schoolbell adds.
+    pub extras: EndpointExtras,
+}
+
+impl From<EndpointInput> for EndpointChange {
+    fn from(i: EndpointInput) -> Self {
+        Self {
+            url: Some(i.url),
+            description: Some(i.description),
+            uid: Patch::replace(i.uid),
+            disabled: Some(i.disabled),
+            event_types: Patch::replace(i.event_types),
+            channels: Patch::replace(i.channels),
+            throttle_rate: Patch::replace(i.throttle_rate),
+            metadata: Some(i.metadata),
+            version: Some(i.version),
+            headers: i.headers,
+            extras: i.extras,
+        }
+    }
+}
+
+/// A change whose rules were checked.
+#[derive(Clone)]
+struct Checked {
+    url: Option<String>,
+    description: Option<String>,
+    uid: Patch<Uid>,
+    disabled: Option<bool>,
+    event_types: Patch<BTreeSet<EventTypeName>>,
+    channels: Patch<BTreeSet<Channel>>,
+    throttle_rate: Patch<u16>,
+    metadata: Option<BTreeMap<String, String>>,
+    version: Option<u16>,
+    headers: Option<Vec<Header>>,
+    extras: EndpointExtras,
+}
+
+impl Checked {
+    fn apply(self, endpoint: &mut Endpoint) {
+        if let Some(url) = self.url {
+            endpoint.url = url;
+        }
+        if let Some(description) = self.description {
+            endpoint.description = description;
+        }
+        self.uid.apply(&mut endpoint.uid);
+        match self.disabled {
+            // Switched off already, perhaps by us: the first reason stays.
+            Some(true) => endpoint.disabled = endpoint.disabled.or(Some(DisabledBecause::Asked)),
+            // Whoever switches it on again has repaired it: failures before do not count any more.
+            Some(false) if endpoint.disabled.is_some() => {
+                endpoint.disabled = None;
+                endpoint.failing_since = None;
+            }
+            _ => {}
+        }
+        self.event_types.apply(&mut endpoint.event_types);
+        self.channels.apply(&mut endpoint.channels);
+        self.throttle_rate.apply(&mut endpoint.throttle_rate);
+        if let Some(metadata) = self.metadata {
+            endpoint.metadata = metadata;
+        }
+        endpoint.version = self.version.unwrap_or(endpoint.version);
+        if let Some(headers) = self.headers {
+            endpoint.headers = headers;
+        }
+        self.extras.apply(&mut endpoint.options);
+    }
+}
+
+impl EndpointExtras {
+    fn check(&self, check: &mut Check) {
+        check.range("concurrency", self.concurrency.value().map(|n| i64::from(*n)), 1..=256);
+        if let Some(statuses) = self.final_statuses.value()
+            && (statuses.len() > 100 || statuses.iter().any(|s| !(300..=599).contains(s)))
+        {
+            check.fail(&["finalStatuses"], "must be HTTP statuses between 300 and 599");
+        }
+    }
+    fn apply(self, options: &mut EndpointOptions) {
+        self.retry_schedule.apply(&mut options.retry_schedule);
+        let mut statuses = Some(std::mem::take(&mut options.final_statuses));
+        self.final_statuses.apply(&mut statuses);
+        options.final_statuses = statuses.unwrap_or_default();
+        self.concurrency.apply(&mut options.concurrency);
+        let mut ordered = Some(options.ordered);
+        self.ordered.apply(&mut ordered);
+        options.ordered = ordered.unwrap_or_default();
+    }
+}
+
+fn uid_taken() -> ServiceError {
+    ServiceError::Conflict("An endpoint with that id or uid already exists".to_owned())
+}
+
+impl Service {
+    fn check_endpoint(&self, change: EndpointChange, check: &mut Check) -> Checked {
+        let c = change;
+        if let Some(description) = &c.description {
+            check.text("description", description);
+        }
+        check.throttle_rate(c.throttle_rate.value().copied());
+        if let Some(metadata) = &c.metadata {
+            check.metadata(metadata);
+        }
+        if c.version == Some(0) {
+            check.fail(&["version"], "Endpoint versions must be at least one");
+        }
+        c.extras.check(check);
+        let headers = c.headers.and_then(|h| headers::checked(h).map_err(|msg| check.unreadable("headers", msg)).ok());
+        Checked {
+            url: c.url.and_then(|url| self.check_address(&url, check)),
+            description: c.description,
+            uid: c.uid.and_then(|uid| check.uid(&uid, EndpointId::PREFIX)),
+            disabled: c.disabled,
+            event_types: c.event_types.map(|types| check.event_types(&types)),
+            channels: c.channels.map(|channels| check.channels(&channels)),
+            throttle_rate: c.throttle_rate,
+            metadata: c.metadata,
+            version: c.version,
+            headers,
+            extras: c.extras,
+        }
+    }
+
+    fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(e) => {
+                check.unreadable("url", e.to_string());
+                return None;
+            }
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            check.fail(&["url"], "Endpoint URL schemes must be http or https");
+        } else if self.settings.https_only && url.scheme() != "https" {
+            check.fail(&["url"], "Endpoint URL schemes must be https");
+        } else if url.as_str().len() > URL_MAX {
+            check.fail(&["url"], "String too long");
+        } else if let Err(reason) = self.guard.check_url(&url) {
+            check.fail(&["url"], reason);
+        }
+        Some(url.into())
+    }
+
+    async fn event_types_must_exist(&self, scope: &AppScope, checked: &Checked) -> Result<(), ServiceError> {
+        let Patch::Set(types) = &checked.event_types else { return Ok(()) };
+        let unknown = self.store.unknown_event_types(&scope.application().organization, types).await?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = unknown.iter().map(EventTypeName::as_str).collect();
+        let msg = format!("The following type names don't exist: {}", names.join(", "));
+        Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
+    }
+
+    /// A page of an application's endpoints.
+    pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        Ok(self.store.endpoints(scope.key(), page).await?)
+    }
+
+    /// Creates an endpoint, with a new secret if none is given.
+    pub async fn create_endpoint(&self, scope: &AppScope, mut input: EndpointInput) -> Result<Endpoint, ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        let secret = input.secret.take().and_then(|text| secrets::read(&text, "secret", &mut check));
+        let checked = self.check_endpoint(input.into(), &mut check);
+        check.finish()?;
+        self.event_types_must_exist(scope, &checked).await?;
+        let secret = secret.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
+        let (id, now) = self.next_id();
+        let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
+        checked.apply(&mut endpoint);
+        let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
+            StoreError::UidTaken => uid_taken(),
+            e => e.into(),
+        })?;
+        self.announce(scope, &created, OperationalEvent::EndpointCreated).await;
+        Ok(created)
+    }
+
+    /// Replaces an endpoint but for its secret, or creates one if there is none under this id or uid.
+    pub async fn put_endpoint(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        input: EndpointInput,
+    ) -> Result<Saved<Endpoint>, ServiceError> {
+        let input = EndpointInput { secret: None, ..input };
+        match self.endpoint(scope, which).await {
+            Ok(_) => Ok(Saved::Existing(self.patch_endpoint(scope, which, input.into()).await?)),
+            Err(ServiceError::NotFound(_)) => self.create_endpoint(scope, input).await.map(Saved::Created),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Changes an endpoint.
+    pub async fn patch_endpoint(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        change: EndpointChange,
+    ) -> Result<Endpoint, ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        let checked = self.check_endpoint(change, &mut check);
+        check.finish()?;
+        self.event_types_must_exist(scope, &checked).await?;
+        let saved = self
+            .change_endpoint(scope, which, |endpoint| {
+                checked.clone().apply(endpoint);
+                Ok(())
+            })
+            .await?;
+        self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
+        Ok(saved)
+    }
+
+    /// Deletes an endpoint; what it was sent stays readable through the messages.
+    pub async fn delete_endpoint(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        let to = scope.endpoint_ref(&endpoint);
+        self.directory.delete_endpoint(to, self.now()).await?;
+        self.admission.endpoint_changed(to);
+        self.announce(scope, &endpoint, OperationalEvent::EndpointDeleted).await;
+        Ok(())
+    }
+
+    /// Reads an endpoint, changes it and saves it; again if somebody else saved it meanwhile.
+    pub(crate) async fn change_endpoint(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
+    ) -> Result<Endpoint, ServiceError> {
+        for _ in 0..CHANGE_TRIES {
+            let mut endpoint = self.endpoint(scope, which).await?;
+            change(&mut endpoint)?;
+            endpoint.updated_at = self.now();
+            match self.directory.save_endpoint(endpoint).await {
+                Err(StoreError::Changed) => {}
+                Err(StoreError::UidTaken) => return Err(uid_taken()),
+                Err(e) => return Err(e.into()),
+                Ok(saved) => {
+                    self.admission.endpoint_changed(scope.endpoint_ref(&saved));
+                    return Ok(saved);
+                }
+            }
+        }
+        Err(ServiceError::TooBusy)
+    }
+
+    pub(crate) async fn announce(
+        &self,
+        scope: &AppScope,
+        endpoint: &Endpoint,
+        event: fn(EndpointNames) -> OperationalEvent,
+    ) {
+        let app = scope.application();
+        self.operational(&app.organization, event(EndpointNames::of(app, endpoint))).await;
+    }
+
+    /// Attempts to an endpoint, counted: of the last 28 days, or of a window of at most that length.
+    pub async fn endpoint_stats(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Stats, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        let (from, until) = stats_window(since, until, self.now())?;
+        Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
+    }
+
+    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
+    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        while self.store.cancel_open(scope.endpoint_ref(&endpoint), before, STEP).await? == STEP {}
+        Ok(())
+    }
+}
+
+fn stats_window(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(Ksuid, Ksuid), ServiceError> {
+    // Without `until`, what happened in this very tick counts too.
+    let end = match until {
+        Some(until) if until > now => return Err(ServiceError::InvalidRange("'until' cannot be in the future")),
+        Some(until) => Ksuid::lowest_at(until),
+        None => Ksuid::lowest_at(now.plus(SLACK)),
+    };
+    let until = until.unwrap_or(now);
+    let since = since.unwrap_or_else(|| until.minus(STATS_WINDOW));
+    if until.since(since) > STATS_WINDOW + SLACK {
+        return Err(ServiceError::InvalidRange("'until' - 'since' cannot be more than 28 days"));
+    }
+    Ok((Ksuid::lowest_at(since), end))
+}
+
+fn blank(app: AppKey, id: EndpointId, secret: Secret, now: Timestamp) -> Endpoint {
+    Endpoint {
+        key: EndpointKey(0),
+        app,
+        id,
+        uid: None,
+        url: String::new(),
+        description: String::new(),
+        disabled: None,
+        event_types: None,
+        channels: None,
+        throttle_rate: None,
+        version: 1,
+        metadata: BTreeMap::new(),
+        headers: Vec::new(),
+        secrets: Secrets::new(secret),
+        options: EndpointOptions::default(),
+        failing_since: None,
+        created_at: now,
+        updated_at: now,
+        revision: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        let now = Timestamp::from_micros(0);
+        blank(AppKey(1), EndpointId(Ksuid::MIN), Secret::Hmac(vec![0; 24]), now)
+    }
+    fn nothing() -> Checked {
+        Checked {
+            url: None,
+            description: None,
+            uid: Patch::Keep,
+            disabled: None,
+            event_types: Patch::Keep,
+            channels: Patch::Keep,
+            throttle_rate: Patch::Keep,
+            metadata: None,
+            version: None,
+            headers: None,
+            extras: EndpointExtras::default(),
+        }
+    }
+
+    #[test]
+    fn switching_on_again_forgets_the_failures() {
+        let mut e = endpoint();
+        e.disabled = Some(DisabledBecause::Failing);
+        e.failing_since = Some(Timestamp::from_micros(1));
+        Checked { disabled: Some(true), ..nothing() }.apply(&mut e);
+        assert_eq!(e.disabled, Some(DisabledBecause::Failing), "the first reason stays");
+        Checked { disabled: Some(false), ..nothing() }.apply(&mut e);
+        assert_eq!((e.disabled, e.failing_since), (None, None));
+    }
+
+    #[test]
+    fn a_put_keeps_what_svix_does_not_know() {
+        let mut e = endpoint();
+        e.options = EndpointOptions { concurrency: Some(3), ordered: true, ..EndpointOptions::default() };
+        e.headers = vec![Header { name: "X-A".into(), value: "1".into() }];
+        let before = e.clone();
+        nothing().apply(&mut e);
+        assert_eq!(e, before);
+        let extras = EndpointExtras { concurrency: Patch::Clear, ordered: Patch::Clear, ..EndpointExtras::default() };
+        Checked { extras, ..nothing() }.apply(&mut e);
+        assert_eq!(e.options, EndpointOptions::default());
+    }
+
+    #[test]
+    fn statistics_cover_at_most_28_days_and_never_the_future() {
+        let now = Timestamp::parse("2026-05-01T00:00:00Z").unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(stats_window(None, None, now).unwrap().0, Ksuid::lowest_at(now.minus(day * 28)));
+        assert!(stats_window(Some(now.minus(day * 28 + SLACK)), None, now).is_ok());
+        let too_long = stats_window(Some(now.minus(day * 29)), None, now);
+        assert!(matches!(too_long, Err(ServiceError::InvalidRange(_))));
+        let future = stats_window(None, Some(now.plus(day)), now);
+        assert!(matches!(future, Err(ServiceError::InvalidRange(_))));
+        let (from, until) = stats_window(Some(now.minus(day)), Some(now), now).unwrap();
+        assert_eq!((from, until), (Ksuid::lowest_at(now.minus(day)), Ksuid::lowest_at(now)));
+    }
+}

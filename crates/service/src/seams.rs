@@ -1,0 +1,39 @@
+//! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
+
+use domain::{EndpointRef, Secret};
+use store::{Birth, queue::SharedTicket};
+use url::Url;
+
+/// The delivery engine, as far as operations talk to it.
+pub trait Admission: Send + Sync {
+    /// How a new delivery to this endpoint is born: leased with a seat in the engine, or waiting in the table.
+    fn admit(&self, to: EndpointRef) -> Birth;
+    /// A share of the memory for payloads on their way out. `None` if it is used up: all deliveries are born waiting.
+    fn budget(&self, bytes: usize) -> Option<SharedTicket>;
+    /// A background task was made: look for it.
+    fn tasks_changed(&self);
+    /// An endpoint was changed, switched on or off, or removed.
+    fn endpoint_changed(&self, _to: EndpointRef) {}
+}
+
+/// Which addresses endpoints may have.
+pub trait AddressPolicy: Send + Sync {
+    /// Refuses what is known to be refused at each try, such as a private address; says why.
+    fn check_url(&self, url: &Url) -> Result<(), String>;
+}
+
+/// Makes signing secrets.
+pub trait SecretMaker: Send + Sync {
+    /// A new random one.
+    fn generate(&self, kind: SignatureKind) -> Secret;
+}
+
+/// The kind of a signing secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SignatureKind {
+    /// HMAC-SHA256.
+    #[default]
+    Hmac256,
+    /// ed25519.
+    Ed25519,
+}

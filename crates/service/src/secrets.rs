@@ -1,0 +1,134 @@
+//! Signing secrets of endpoints: showing and rotating them.
+
+use crate::{
+    Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, operational::OperationalEvent,
+};
+use domain::{Endpoint, Secret, SecretError, Timestamp};
+use std::time::Duration;
+
+/// Old secrets that may still sign beside the current one.
+const RETIRED_MAX: usize = 10;
+/// How long an old secret goes on signing, if nothing else is asked for.
+const GRACE: i64 = 24 * 3600;
+/// The longest that may be asked for.
+const GRACE_MAX: i64 = 7 * 24 * 3600;
+
+/// Reads a secret that a user chose.
+pub(crate) fn read(text: &str, field: &'static str, check: &mut Check) -> Option<Secret> {
+    match Secret::parse(text) {
+        Ok(secret) => return Some(secret),
+        Err(e @ SecretError::Length) => check.fail(&["key", "__all__"], e.to_string()),
+        Err(e) => check.unreadable(field, e.to_string()),
+    }
+    None
+}
+
+/// Makes `new` the current secret; the old one signs until its grace ends.
+fn rotate(endpoint: &mut Endpoint, new: Secret, grace: Duration, now: Timestamp) -> Result<(), ServiceError> {
+    let retired = &mut endpoint.secrets.retired;
+    retired.retain(|(_, until)| *until > now);
+    let old = std::mem::replace(&mut endpoint.secrets.current, new);
+    // Without grace nothing is added, so a leaked secret can be replaced at any time.
+    if grace.is_zero() {
+        return Ok(());
+    }
+    if retired.len() >= RETIRED_MAX {
+        let next = retired.iter().map(|(_, until)| *until).min().unwrap_or(now);
+        return Err(ServiceError::LimitReached(format!(
+            "At most {RETIRED_MAX} old secrets can be valid at the same time. The next one expires at {next}"
+        )));
+    }
+    retired.push((old, now.plus(grace)));
+    Ok(())
+}
+
+impl Service {
+    /// What a receiver needs to verify.
+    pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
+        scope.must_have(Capability::ViewEndpointSecret)?;
+        Ok(self.endpoint(scope, which).await?.secrets.current.for_receiver())
+    }
+
+    /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while.
+    pub async fn rotate_secret(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        key: Option<&str>,
+        grace_seconds: Option<i64>,
+    ) -> Result<(), ServiceError> {
+        scope.must_have(Capability::ManageEndpointSecret)?;
+        let mut check = Check::body();
+        let new = key.and_then(|text| read(text, "key", &mut check));
+        let grace = grace_seconds.unwrap_or(GRACE);
+        if !(0..=GRACE_MAX).contains(&grace) {
+            check.fail(&["grace_period_seconds"], "Duration must be between 0 and 7 days");
+        }
+        check.finish()?;
+        let new = new.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
+        let (grace, now) = (Duration::from_secs(grace.unsigned_abs()), self.now());
+        let saved = self.change_endpoint(scope, which, |e| rotate(e, new.clone(), grace, now)).await?;
+        self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Secrets, *};
+    use std::collections::BTreeMap;
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            key: EndpointKey(0),
+            app: AppKey(0),
+            id: EndpointId(Ksuid::MIN),
+            uid: None,
+            url: "https://example.com/".into(),
+            description: String::new(),
+            disabled: None,
+            event_types: None,
+            channels: None,
+            throttle_rate: None,
+            version: 1,
+            metadata: BTreeMap::new(),
+            headers: Vec::new(),
+            secrets: Secrets::new(secret(0)),
+            options: EndpointOptions::default(),
+            failing_since: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            revision: 0,
+        }
+    }
+    fn secret(n: u8) -> Secret {
+        Secret::Hmac(vec![n; 24])
+    }
+
+    #[test]
+    fn old_secrets_sign_until_their_grace_ends() {
+        let (mut e, now, hour) = (endpoint(), Timestamp::from_micros(1), Duration::from_secs(3600));
+        rotate(&mut e, secret(1), hour, now).unwrap();
+        rotate(&mut e, secret(2), hour * 2, now).unwrap();
+        let valid = |at| e.secrets.valid_at(at).cloned().collect::<Vec<_>>();
+        assert_eq!(valid(now), [secret(2), secret(0), secret(1)]);
+        assert_eq!(valid(now.plus(hour)), [secret(2), secret(1)]);
+        assert_eq!(valid(now.plus(hour * 2)), [secret(2)]);
+    }
+
+    #[test]
+    fn without_grace_the_old_one_stops_at_once_even_at_the_limit() {
+        let (mut e, now, hour) = (endpoint(), Timestamp::from_micros(1), Duration::from_secs(3600));
+        for n in 1..=10 {
+            rotate(&mut e, secret(n), hour, now).unwrap();
+        }
+        let mut full = e.clone();
+        assert!(matches!(rotate(&mut full, secret(11), hour, now), Err(ServiceError::LimitReached(_))));
+        rotate(&mut e, secret(11), Duration::ZERO, now).unwrap();
+        assert!(e.secrets.valid_at(now).all(|s| *s != secret(10)));
+        assert_eq!(e.secrets.valid_at(now).count(), 11);
+        rotate(&mut e, secret(12), hour, now.plus(hour)).unwrap();
+        assert_eq!(e.secrets.retired.len(), 1, "expired ones leave");
+    }
+}

@@ -1,0 +1,147 @@
+//! Background tasks: sending again what failed or was missed, and asking how far that is.
+
+use crate::{Service, access::AppScope, actor::Actor, actor::Capability, endpoints::SLACK, error::ServiceError};
+use domain::{Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp};
+use std::time::Duration;
+
+/// How far back failed messages are sent again.
+const RECOVER_WINDOW: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Pages that are read at most to fill one page of a filtered list.
+const READS_MAX: usize = 40;
+
+impl Service {
+    /// Sends each failed message of a window once more.
+    pub async fn recover(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        since: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Task, ServiceError> {
+        if self.now().since(since) > RECOVER_WINDOW + SLACK {
+            let msg = "Cannot recover more than 14 days of messages";
+            return Err(ServiceError::invalid(&["body", "since"], msg));
+        }
+        self.begin_task(scope, which, TaskKind::Recover, since, until).await
+    }
+
+    /// Sends each message of a window that was never tried to this endpoint.
+    pub async fn replay_missing(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        since: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Task, ServiceError> {
+        self.begin_task(scope, which, TaskKind::ReplayMissing, since, until).await
+    }
+
+    async fn begin_task(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        kind: TaskKind,
+        since: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Task, ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        let (id, now) = self.next_id();
+        let until = until.unwrap_or(now);
+        if until < since {
+            return Err(ServiceError::invalid(&["body", "until"], "'until' must not be before 'since'"));
+        }
+        let task = Task {
+            id: TaskId(id),
+            kind,
+            status: TaskStatus::Running,
+            to: scope.endpoint_ref(&endpoint),
+            since,
+            until,
+            sent: 0,
+            updated_at: now,
+        };
+        self.store.create_task(task.clone()).await?;
+        self.admission.tasks_changed();
+        Ok(task)
+    }
+
+    /// One task. An application sees its own.
+    pub async fn task(&self, actor: &Actor, id: TaskId) -> Result<Task, ServiceError> {
+        let app = self.own_key(actor).await?;
+        self.store.task(actor.organization(), app, id).await?.ok_or(ServiceError::NO_ENTITY)
+    }
+
+    async fn own_key(&self, actor: &Actor) -> Result<Option<domain::AppKey>, ServiceError> {
+        match actor {
+            Actor::Organization(_) => Ok(None),
+            Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?.key())),
+        }
+    }
+
+    /// A page of tasks, of one kind and status if asked for.
+    pub async fn tasks(
+        &self,
+        actor: &Actor,
+        page: PageQuery<Ksuid>,
+        kind: Option<TaskKind>,
+        status: Option<TaskStatus>,
+    ) -> Result<PageOf<Task>, ServiceError> {
+        let app = self.own_key(actor).await?;
+        let fits = |t: &Task| kind.is_none_or(|k| k == t.kind) && status.is_none_or(|s| s == t.status);
+        let mut range = tasks_range(&page);
+        let mut items: Vec<Task> = Vec::new();
+        for _ in 0..READS_MAX {
+            let read = self.store.tasks(actor.organization(), app, range.clone()).await?;
+            let ends = (read.items.first().map(|t| t.id.0), read.items.last().map(|t| t.id.0));
+            match (range.pick, ends) {
+                (Pick::Newest, (_, Some(oldest))) => range.until = oldest,
+                (Pick::Oldest, (Some(newest), _)) => range.from = crate::window::successor(newest),
+                _ => {}
+            }
+            let mut found: Vec<Task> = read.items.into_iter().filter(fits).collect();
+            if range.pick == Pick::Newest {
+                items.extend(found);
+            } else {
+                found.extend(items);
+                items = found;
+            }
+            if !read.more || items.len() > page.limit || page.limit == 0 {
+                return Ok(cut(items, read.more, &page, range.pick));
+            }
+        }
+        Ok(cut(items, true, &page, range.pick))
+    }
+}
+
+/// Tasks come newest first from the store; a page in ascending order is read from the other end.
+fn tasks_range(page: &PageQuery<Ksuid>) -> IdRange {
+    let (mut from, mut until) = (Ksuid::MIN, Ksuid::MAX);
+    let mut pick = if page.order == Order::Descending { Pick::Newest } else { Pick::Oldest };
+    match (&page.cursor, page.order) {
+        (None, _) => {}
+        (Some(Cursor::After(id)), Order::Descending) | (Some(Cursor::Before(id)), Order::Ascending) => {
+            until = *id;
+            pick = Pick::Newest;
+        }
+        (Some(Cursor::Before(id)), Order::Descending) | (Some(Cursor::After(id)), Order::Ascending) => {
+            from = crate::window::successor(*id);
+            pick = Pick::Oldest;
+        }
+    }
+    IdRange { from, until, pick, limit: page.limit }
+}
+
+fn cut(mut newest_first: Vec<Task>, more: bool, page: &PageQuery<Ksuid>, pick: Pick) -> PageOf<Task> {
+    let over = newest_first.len().saturating_sub(page.limit);
+    match pick {
+        Pick::Newest => newest_first.truncate(page.limit),
+        Pick::Oldest => {
+            newest_first.drain(..over);
+        }
+    }
+    if page.order == Order::Ascending {
+        newest_first.reverse();
+    }
+    PageOf { items: newest_first, more: more || over > 0 }
+}

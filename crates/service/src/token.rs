@@ -1,0 +1,255 @@
+//! Tokens: JWTs as Svix makes and reads them, signed with the operator's secret. `sub` names an organization, or an
+//! application if `org` is there too.
+
+use crate::actor::{Actor, ApplicationActor, Capability};
+use domain::{ApplicationId, EventTypeName, OrganizationId, Timestamp};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// How far clocks may differ, in seconds.
+const TOLERANCE: i64 = 15 * 60;
+/// How long an organization's token is valid.
+const ORGANIZATION_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How long an application's token is valid, if nothing else was asked for.
+pub const APPLICATION_LIFETIME: Duration = Duration::from_secs(28 * 24 * 3600);
+/// Verified tokens in memory.
+const CACHED: usize = 10_000;
+/// Longer texts are not tokens of ours; they are not even looked at.
+const LENGTH_MAX: usize = 16 * 1024;
+
+/// Why a token is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Missing, malformed, signed by somebody else, expired or not valid yet.
+    #[error("Invalid token")]
+    Invalid,
+    /// The signing secret itself was sent.
+    #[error(
+        "This is the secret that signs tokens, not a token. Make one with `schoolbell token`, and keep the secret to \
+         yourself: whoever has it can make any token"
+    )]
+    SecretInsteadOfToken,
+    /// No `sub`.
+    #[error("Invalid token: the claim `sub` is missing")]
+    NoSubject,
+    /// `sub` is not an organization.
+    #[error("Invalid token: `sub` must be an organization's id (org_…)")]
+    NotAnOrganization,
+    /// `org` or `sub` do not fit together.
+    #[error("Invalid token: `org` must be an organization's id (org_…) and `sub` an application's (app_…)")]
+    NotAnApplication,
+}
+
+/// The claims. Those that are not checked are there because other programs look at them.
+#[derive(Serialize, Deserialize, Default)]
+struct Claims {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    feature_flags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Vec<Capability>>,
+}
+
+/// A token that was verified: who it stands for, and when.
+struct Verified {
+    actor: Actor,
+    not_before: Option<f64>,
+    expires: Option<f64>,
+}
+
+impl Verified {
+    fn holds_at(&self, now: Timestamp) -> bool {
+        let now = now.as_seconds() as f64;
+        let slack = TOLERANCE as f64;
+        self.expires.is_none_or(|t| t + slack >= now) && self.not_before.is_none_or(|t| t - slack <= now)
+    }
+}
+
+/// Makes and reads tokens.
+pub struct Tokens {
+    algorithm: Algorithm,
+    validation: Validation,
+    sign: EncodingKey,
+    verify: DecodingKey,
+    secret: Box<[u8]>,
+    verified: Cache<Box<str>, Arc<Verified>>,
+}
+
+impl Tokens {
+    /// With the secret that signs. New tokens are HS256; tokens made elsewhere may be HS384 or HS512.
+    pub fn new(secret: &str) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        // Times are checked here, against the clock that everything else uses.
+        validation.required_spec_claims.clear();
+        (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
+        Self {
+            algorithm: Algorithm::HS256,
+            validation,
+            sign: EncodingKey::from_secret(secret.as_bytes()),
+            verify: DecodingKey::from_secret(secret.as_bytes()),
+            secret: secret.as_bytes().into(),
+            verified: Cache::new(CACHED),
+        }
+    }
+
+    /// A token for an organization, valid for ten years.
+    pub fn for_organization(&self, organization: &OrganizationId, now: Timestamp) -> String {
+        self.encode(Claims { sub: Some(organization.to_string()), ..Claims::default() }, now, ORGANIZATION_LIFETIME)
+    }
+
+    /// A token for one application.
+    pub fn for_application(&self, actor: &ApplicationActor, now: Timestamp, lifetime: Duration) -> String {
+        let claims = Claims {
+            sub: Some(actor.application.to_string()),
+            org: Some(actor.organization.to_string()),
+            feature_flags: actor.feature_flags.iter().map(ToString::to_string).collect(),
+            capabilities: actor.capabilities.as_ref().map(|c| c.iter().copied().collect()),
+            ..Claims::default()
+        };
+        self.encode(claims, now, lifetime)
+    }
+
+    fn encode(&self, mut claims: Claims, now: Timestamp, lifetime: Duration) -> String {
+        let seconds = now.as_seconds();
+        claims.iss = Some("schoolbell".to_owned());
+        claims.iat = Some(seconds as f64);
+        claims.nbf = claims.iat;
+        claims.exp = Some(now.plus(lifetime).as_seconds() as f64);
+        jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.sign)
+            .unwrap_or_else(|e| unreachable!("plain claims can always be signed with a shared secret: {e}"))
+    }
+
+    /// Whom a token stands for.
+    pub fn read(&self, token: &str, now: Timestamp) -> Result<Actor, TokenError> {
+        let verified = match self.verified.get(token) {
+            Some(verified) => verified,
+            None => {
+                let verified = Arc::new(self.verify(token)?);
+                self.verified.insert(token.into(), verified.clone());
+                verified
+            }
+        };
+        if verified.holds_at(now) { Ok(verified.actor.clone()) } else { Err(TokenError::Invalid) }
+    }
+
+    fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        if same(token.as_bytes(), &self.secret) {
+            return Err(TokenError::SecretInsteadOfToken);
+        }
+        if token.len() > LENGTH_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
+            .map_err(|_| TokenError::Invalid)?
+            .claims;
+        let (not_before, expires) = (claims.nbf, claims.exp);
+        Ok(Verified { actor: actor(claims)?, not_before, expires })
+    }
+}
+
+/// Compares in a time that says nothing about where two texts differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+}
+
+fn actor(claims: Claims) -> Result<Actor, TokenError> {
+    let subject = claims.sub.ok_or(TokenError::NoSubject)?;
+    let Some(organization) = claims.org else {
+        return subject.parse().map(Actor::Organization).map_err(|_| TokenError::NotAnOrganization);
+    };
+    let organization: OrganizationId = organization.parse().map_err(|_| TokenError::NotAnApplication)?;
+    let application: ApplicationId = subject.parse().map_err(|_| TokenError::NotAnApplication)?;
+    Ok(Actor::Application(Arc::new(ApplicationActor {
+        organization,
+        application,
+        feature_flags: claims.feature_flags.iter().filter_map(|f| EventTypeName::new(f).ok()).collect(),
+        capabilities: claims.capabilities.map(BTreeSet::from_iter),
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SECRET: &str = "a secret of the operator";
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-05-01T00:00:00Z").unwrap()
+    }
+    fn signed(claims: serde_json::Value, algorithm: Algorithm, secret: &str) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    }
+    fn read(claims: serde_json::Value) -> Result<Actor, TokenError> {
+        Tokens::new(SECRET).read(&signed(claims, Algorithm::HS256, SECRET), now())
+    }
+    fn organization() -> OrganizationId {
+        OrganizationId::DEFAULT.parse().unwrap()
+    }
+
+    #[test]
+    fn tokens_read_back_until_they_expire() {
+        let tokens = Tokens::new(SECRET);
+        let token = tokens.for_organization(&organization(), now());
+        assert_eq!(tokens.read(&token, now()), Ok(Actor::Organization(organization())));
+        let later = now().plus(ORGANIZATION_LIFETIME + Duration::from_secs(901));
+        assert_eq!(tokens.read(&token, later), Err(TokenError::Invalid), "also when it is in memory");
+        let app = ApplicationActor {
+            organization: organization(),
+            application: ApplicationId(domain::Ksuid::lowest_at(now())),
+            feature_flags: [EventTypeName::new("beta").unwrap()].into(),
+            capabilities: Some([Capability::ViewBase].into()),
+        };
+        let token = tokens.for_application(&app, now(), APPLICATION_LIFETIME);
+        assert_eq!(tokens.read(&token, now()), Ok(Actor::Application(Arc::new(app))));
+    }
+
+    #[test]
+    fn times_are_checked_with_15_minutes_of_tolerance_and_may_be_missing() {
+        let (t, org) = (now().as_seconds(), "org_x");
+        assert!(read(json!({"sub": org})).is_ok());
+        assert!(read(json!({"sub": org, "exp": t - 899, "nbf": t + 899})).is_ok());
+        assert_eq!(read(json!({"sub": org, "exp": t - 901})), Err(TokenError::Invalid));
+        assert_eq!(read(json!({"sub": org, "nbf": t + 901})), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn other_hmac_algorithms_are_taken_and_nothing_else() {
+        let tokens = Tokens::new(SECRET);
+        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+            assert!(tokens.read(&signed(json!({"sub": "org_x"}), algorithm, SECRET), now()).is_ok());
+        }
+        let other = signed(json!({"sub": "org_x"}), Algorithm::HS256, "another secret");
+        assert_eq!(tokens.read(&other, now()), Err(TokenError::Invalid));
+        // {"alg":"none"} with {"sub":"org_x"}
+        let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJvcmdfeCJ9.";
+        assert_eq!(tokens.read(none, now()), Err(TokenError::Invalid));
+        assert_eq!(tokens.read(SECRET, now()), Err(TokenError::SecretInsteadOfToken));
+        assert_eq!(tokens.read("", now()), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn the_subject_decides_the_kind() {
+        assert_eq!(read(json!({})), Err(TokenError::NoSubject));
+        assert_eq!(read(json!({"sub": "user_1"})), Err(TokenError::NotAnOrganization));
+        let app = ApplicationId(domain::Ksuid::lowest_at(now())).to_string();
+        assert!(matches!(read(json!({"sub": app, "org": "org_x"})), Ok(Actor::Application(_))));
+        assert_eq!(read(json!({"sub": app, "org": "x"})), Err(TokenError::NotAnApplication));
+        assert_eq!(read(json!({"sub": "org_x", "org": "org_x"})), Err(TokenError::NotAnApplication));
+        assert_eq!(read(json!({"sub": app})), Err(TokenError::NotAnOrganization));
+    }
+}

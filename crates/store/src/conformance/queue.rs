@@ -1,0 +1,1 @@
+//! Accepting, leasing, recording, manual tries, background tasks, retention.

@@ -1,0 +1,187 @@
+//! What is asked at every event, kept in memory: applications with their endpoints, by key, id and uid.
+//!
+//! Changes of these go through here, so that nobody can forget to forget. Bounded: entries that are seldom used leave.
+
+use crate::{Store, error::StoreError, views::OrganizationOptions};
+use domain::{
+    AppKey, Application, ApplicationId, Endpoint, EndpointKey, EndpointRef, IdOrUid, OrganizationId, Timestamp,
+};
+use quick_cache::{Weighter, sync::Cache};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Weight of all entries together: one for each application and each endpoint.
+const CAPACITY: u64 = 60_000;
+
+/// An application with all that is needed to match and send.
+#[derive(Debug)]
+pub struct AppEntry {
+    /// The application.
+    pub application: Application,
+    /// Its endpoints that are not deleted, by key.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// What its organization decided.
+    pub organization: OrganizationOptions,
+}
+
+impl AppEntry {
+    /// One of its endpoints.
+    pub fn endpoint(&self, key: EndpointKey) -> Option<&Arc<Endpoint>> {
+        self.endpoints.binary_search_by_key(&key, |e| e.key).ok().and_then(|i| self.endpoints.get(i))
+    }
+}
+
+#[derive(Clone)]
+struct ByEndpoints;
+impl Weighter<AppKey, Arc<AppEntry>> for ByEndpoints {
+    fn weight(&self, _: &AppKey, entry: &Arc<AppEntry>) -> u64 {
+        1 + entry.endpoints.len() as u64
+    }
+}
+
+/// The cache, and the door for changes of what it holds.
+pub struct Directory {
+    store: Arc<dyn Store>,
+    entries: Cache<AppKey, Arc<AppEntry>, ByEndpoints>,
+    names: Cache<Box<str>, AppKey>,
+    /// Grows with each change; what was read before a change is not kept after it.
+    changes: AtomicU64,
+}
+
+impl Directory {
+    /// Over a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            entries: Cache::with_weighter(CAPACITY as usize / 2, CAPACITY, ByEndpoints),
+            names: Cache::new(CAPACITY as usize),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// An application by its id or uid, as it stands in a path.
+    pub async fn find(&self, organization: &OrganizationId, name: &str) -> Result<Option<Arc<AppEntry>>, StoreError> {
+        let full = format!("{organization}/{name}");
+        if let Some(key) = self.names.get(full.as_str())
+            && let Some(entry) = self.entries.get(&key)
+        {
+            return Ok(Some(entry));
+        }
+        let seen = self.changes.load(Ordering::Acquire);
+        let Some(application) = self.store.application(organization, &IdOrUid::<ApplicationId>::read(name)).await?
+        else {
+            return Ok(None);
+        };
+        let key = application.key;
+        let entry = self.load(application, seen).await?;
+        if self.changes.load(Ordering::Acquire) == seen {
+            self.names.insert(full.into(), key);
+        }
+        Ok(Some(entry))
+    }
+
+    /// An application by the short key.
+    pub async fn by_key(&self, key: AppKey) -> Result<Option<Arc<AppEntry>>, StoreError> {
+        if let Some(entry) = self.entries.get(&key) {
+            return Ok(Some(entry));
+        }
+        let seen = self.changes.load(Ordering::Acquire);
+        match self.store.application_by_key(key).await? {
+            Some(application) => self.load(application, seen).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An application, if it is in memory.
+    pub fn cached(&self, key: AppKey) -> Option<Arc<AppEntry>> {
+        self.entries.get(&key)
+    }
+
+    async fn load(&self, application: Application, seen: u64) -> Result<Arc<AppEntry>, StoreError> {
+        let key = application.key;
+        let organization = self.store.organization_options(&application.organization).await?;
+        let mut endpoints: Vec<_> = self.store.endpoints_of(key).await?.into_iter().map(Arc::new).collect();
+        endpoints.sort_by_key(|e| e.key);
+        let entry = Arc::new(AppEntry { application, endpoints, organization });
+        if self.changes.load(Ordering::Acquire) == seen {
+            self.entries.insert(key, entry.clone());
+            // A change between the check and the insert would leave a stale entry for ever.
+            if self.changes.load(Ordering::Acquire) != seen {
+                self.entries.remove(&key);
+            }
+        }
+        Ok(entry)
+    }
+
+    /// Forgets an application: something of it changed, here or on another node.
+    pub fn forget(&self, key: AppKey) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.entries.remove(&key);
+    }
+
+    /// Forgets everything.
+    pub fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.entries.clear();
+        self.names.clear();
+    }
+
+    /// [`crate::Config::save_application`].
+    pub async fn save_application(&self, changed: Application) -> Result<Application, StoreError> {
+        let key = changed.key;
+        let saved = self.store.save_application(changed).await;
+        self.forget(key);
+        // Its old uid may name another application tomorrow.
+        self.names.clear();
+        saved
+    }
+
+    /// [`crate::Config::delete_application`].
+    pub async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
+        let deleted = self.store.delete_application(key, now).await;
+        self.forget(key);
+        self.names.clear();
+        deleted
+    }
+
+    /// [`crate::Config::create_endpoint`].
+    pub async fn create_endpoint(&self, new: Endpoint) -> Result<Endpoint, StoreError> {
+        let app = new.app;
+        let created = self.store.create_endpoint(new).await;
+        self.forget(app);
+        created
+    }
+
+    /// [`crate::Config::save_endpoint`].
+    pub async fn save_endpoint(&self, changed: Endpoint) -> Result<Endpoint, StoreError> {
+        let app = changed.app;
+        let saved = self.store.save_endpoint(changed).await;
+        self.forget(app);
+        saved
+    }
+
+    /// [`crate::Config::delete_endpoint`].
+    pub async fn delete_endpoint(&self, to: EndpointRef, now: Timestamp) -> Result<(), StoreError> {
+        let deleted = self.store.delete_endpoint(to.app, to.endpoint, now).await;
+        self.forget(to.app);
+        deleted
+    }
+
+    /// [`crate::Config::save_organization_options`].
+    pub async fn save_organization_options(
+        &self,
+        organization: &OrganizationId,
+        options: &OrganizationOptions,
+    ) -> Result<(), StoreError> {
+        let saved = self.store.save_organization_options(organization, options).await;
+        self.forget_all();
+        saved
+    }
+}

@@ -1,0 +1,367 @@
+//! The one thread that writes. It takes all that waits (accepts, records, anything else) into one transaction, syncs
+//! once, then answers everybody. While it syncs, the next batch gathers by itself.
+
+use super::{accept, failed, record};
+use crate::{
+    error::StoreError,
+    queue::{Accept, Accepted, Commit, Record},
+};
+use rusqlite::{Connection, hooks::Wal};
+use std::{
+    ffi::c_int,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc as std_mpsc,
+    },
+    time::Instant,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs in one transaction at most: beyond some hundreds a commit gets no cheaper, only later.
+const BATCH: usize = 1024;
+/// Messages that may wait to be accepted; more are told to come back.
+const WAITING_MAX: usize = 20_000;
+/// Pages in the write-ahead log at which the checkpointer begins to copy them (4 KiB each).
+const CHECKPOINT_PAGES: i64 = 2_000;
+/// Pages at which the writer stops to let the log begin anew, so that it does not grow for ever under load.
+const RESTART_PAGES: i64 = 16_000;
+
+/// A transaction as a job sees it.
+pub(super) struct Tx<'a> {
+    /// The connection, inside a transaction.
+    pub(super) conn: &'a Connection,
+    /// This run's lease number.
+    pub(super) boot: i64,
+    /// What to tell the engine after the commit.
+    pub(super) commit: &'a mut Commit,
+}
+
+thread_local! {
+    /// Pages in the write-ahead log after the latest commit of this thread's connection.
+    static LOG_PAGES: std::cell::Cell<i32> = const { std::cell::Cell::new(0) };
+}
+
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type WriteFn = Box<dyn FnOnce(&mut Tx<'_>) -> Done + Send>;
+
+enum Job {
+    Accept { messages: Vec<Accept>, answer: oneshot::Sender<Result<Vec<Accepted>, StoreError>> },
+    Record(Record),
+    Write(WriteFn),
+}
+
+/// What a job became in the transaction, until the commit decides.
+enum Ran {
+    Accept { messages: Vec<Accept>, results: Vec<Accepted>, answer: oneshot::Sender<Result<Vec<Accepted>, StoreError>> },
+    Record(Record),
+    Write(Done),
+}
+
+/// The way to the writing thread.
+pub(super) struct Writer {
+    jobs: Option<mpsc::UnboundedSender<Job>>,
+    waiting: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        conn: Connection,
+        checkpointer: Connection,
+        boot: i64,
+        commits: mpsc::UnboundedSender<Commit>,
+    ) -> Self {
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (wake, woken) = std_mpsc::sync_channel::<()>(1);
+        let checkpoints = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(error) = checkpoint(&checkpointer, "PASSIVE") {
+                        tracing::warn!(%error, "failed to copy the write-ahead log into the database");
+                    }
+                }
+            })
+            .ok();
+        let run = Run { conn, boot, commits, waiting: waiting.clone(), wake, figures: Figures::new() };
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || {
+                run.until_closed(receiver);
+                if let Some(c) = checkpoints {
+                    let _ = c.join();
+                }
+            })
+            .ok();
+        Self { jobs: Some(jobs), waiting, thread }
+    }
+
+    fn hand_in(&self, job: Job) -> Result<(), Job> {
+        match &self.jobs {
+            Some(jobs) => jobs.send(job).map_err(|e| e.0),
+            None => Err(job),
+        }
+    }
+
+    pub(super) async fn accept(&self, messages: Vec<Accept>) -> Result<Vec<Accepted>, StoreError> {
+        let n = messages.len();
+        if self.waiting.fetch_add(n, Ordering::Relaxed) > WAITING_MAX {
+            self.waiting.fetch_sub(n, Ordering::Relaxed);
+            return Err(StoreError::Busy);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.hand_in(Job::Accept { messages, answer }).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    pub(super) fn record(&self, record: Record) {
+        // After the writer has stopped, the lease stays with this run and the next run takes the delivery up.
+        let _ = self.hand_in(Job::Record(record));
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: WriteFn = Box::new(move |tx| {
+            let result = in_savepoint(tx, f);
+            Box::new(move |commit| {
+                // The caller may have gone away; what it asked for is done all the same.
+                let _ = answer.send(commit.and(result));
+            })
+        });
+        self.hand_in(Job::Write(job)).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    /// Writes what is waiting, then ends the thread.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the server is stopping".into())
+}
+
+fn in_savepoint<T>(tx: &mut Tx<'_>, f: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    tx.conn.prepare_cached("SAVEPOINT job").and_then(|mut s| s.execute([])).map_err(failed)?;
+    let result = f(tx);
+    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job" };
+    // After a full disk the whole transaction may be gone, and the savepoint with it; the batch notices.
+    if !tx.conn.is_autocommit() {
+        tx.conn.execute_batch(end).map_err(failed)?;
+        if result.is_err() {
+            tx.conn.execute_batch("RELEASE job").map_err(failed)?;
+        }
+    }
+    result
+}
+
+/// Copies the log; answers its length in pages and how many of them are copied.
+fn checkpoint(conn: &Connection, how: &str) -> Result<(i64, i64), StoreError> {
+    conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |r| Ok((r.get(1)?, r.get(2)?))).map_err(failed)
+}
+
+struct Figures {
+    size: metrics::Histogram,
+    seconds: metrics::Histogram,
+}
+
+impl Figures {
+    fn new() -> Self {
+        Self {
+            size: metrics::histogram!("schoolbell_commit_size"),
+            seconds: metrics::histogram!("schoolbell_commit_duration_seconds"),
+        }
+    }
+}
+
+struct Run {
+    conn: Connection,
+    boot: i64,
+    commits: mpsc::UnboundedSender<Commit>,
+    waiting: Arc<AtomicUsize>,
+    wake: std_mpsc::SyncSender<()>,
+    figures: Figures,
+}
+
+impl Run {
+    fn until_closed(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let hooked = self.conn.wal_hook(Some(|_: &mut Wal, pages: c_int| {
+            LOG_PAGES.set(pages);
+            Ok(())
+        }));
+        if let Err(error) = hooked {
+            tracing::warn!(%error, "the write-ahead log's length is not known, so it may grow");
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let begun = Instant::now();
+            let size = batch.len();
+            self.one_commit(std::mem::take(&mut batch));
+            self.figures.size.record(size as f64);
+            self.figures.seconds.record(begun.elapsed());
+            self.keep_log_short();
+        }
+        let _ = checkpoint(&self.conn, "TRUNCATE");
+    }
+
+    /// One transaction, one sync; then everybody is answered. If a job broke the transaction, each is tried alone.
+    fn one_commit(&mut self, jobs: Vec<Job>) {
+        match self.try_commit(jobs) {
+            Ok(()) => {}
+            Err((jobs, error)) => {
+                let alone = jobs.len() > 1 && !matches!(error, StoreError::Full | StoreError::Busy);
+                if alone {
+                    tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed; trying each of its jobs alone");
+                    for job in jobs {
+                        if let Err((jobs, error)) = self.try_commit(vec![job]) {
+                            self.refuse(jobs, &error);
+                        }
+                    }
+                } else {
+                    tracing::error!(%error, "failed to write to the database");
+                    self.refuse(jobs, &error);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, jobs: Vec<Job>, error: &StoreError) {
+        let mut commit = Commit { error: Some(error.clone()), ..Commit::default() };
+        for job in jobs {
+            match job {
+                Job::Accept { messages, answer } => {
+                    self.waiting.fetch_sub(messages.len(), Ordering::Relaxed);
+                    let _ = answer.send(Err(error.clone()));
+                }
+                Job::Record(record) => commit.unrecorded.push(record),
+                // Their callers hear that the answer's channel closed.
+                Job::Write(_) => {}
+            }
+        }
+        if !commit.unrecorded.is_empty() {
+            let _ = self.commits.send(commit);
+        }
+    }
+
+    fn try_commit(&mut self, jobs: Vec<Job>) -> Result<(), (Vec<Job>, StoreError)> {
+        if let Err(e) = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([])) {
+            return Err((jobs, failed(e)));
+        }
+        let mut commit = Commit::default();
+        let mut ran = Vec::with_capacity(jobs.len());
+        let mut jobs = jobs.into_iter();
+        let mut broken = None;
+        for job in jobs.by_ref() {
+            let mut tx = Tx { conn: &self.conn, boot: self.boot, commit: &mut commit };
+            let error = match job {
+                Job::Accept { messages, answer } => {
+                    let mut results = Vec::with_capacity(messages.len());
+                    let mut error = None;
+                    for message in &messages {
+                        match accept::accept(&tx, message) {
+                            Ok(accepted) => results.push(accepted),
+                            Err(e) => {
+                                error = Some(e);
+                                break;
+                            }
+                        }
+                    }
+                    ran.push(Ran::Accept { messages, results, answer });
+                    error
+                }
+                Job::Record(record) => {
+                    let result = record::record(&mut tx, &record);
+                    ran.push(Ran::Record(record));
+                    result.err()
+                }
+                Job::Write(f) => {
+                    ran.push(Ran::Write(f(&mut tx)));
+                    None
+                }
+            };
+            if let Some(error) = error {
+                broken = Some(error);
+            } else if self.conn.is_autocommit() {
+                broken = Some(StoreError::Full);
+            }
+            if broken.is_some() {
+                break;
+            }
+        }
+        let result = match broken {
+            Some(error) => Err(error),
+            None => self.conn.prepare_cached("COMMIT").and_then(|mut s| s.execute([])).map(|_| ()).map_err(failed),
+        };
+        match result {
+            Ok(()) => {
+                self.answer(ran, commit);
+                Ok(())
+            }
+            Err(error) => {
+                if !self.conn.is_autocommit() {
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                Err((back_to_jobs(ran, jobs, &error), error))
+            }
+        }
+    }
+
+    fn answer(&mut self, ran: Vec<Ran>, mut commit: Commit) {
+        for ran in ran {
+            match ran {
+                Ran::Accept { messages, results, answer } => {
+                    self.waiting.fetch_sub(messages.len(), Ordering::Relaxed);
+                    for (message, result) in messages.into_iter().zip(&results) {
+                        if matches!(result, Accepted::New) {
+                            accept::hand_over(message, &mut commit);
+                        }
+                    }
+                    // The producer may have gone away: the event is in and goes out all the same.
+                    let _ = answer.send(Ok(results));
+                }
+                // Its ticket is dropped here: the seat is free when the result is on disk.
+                Ran::Record(_) => {}
+                Ran::Write(done) => done(Ok(())),
+            }
+        }
+        if !(commit.leased.is_empty() && commit.due.is_empty() && commit.lost.is_empty()) {
+            // Nobody listens only while the server stops.
+            let _ = self.commits.send(commit);
+        }
+    }
+
+    fn keep_log_short(&mut self) {
+        let pages = i64::from(LOG_PAGES.get());
+        if pages > RESTART_PAGES {
+            if let Err(error) = checkpoint(&self.conn, "RESTART") {
+                tracing::warn!(%error, "failed to restart the write-ahead log");
+            }
+        } else if pages > CHECKPOINT_PAGES {
+            let _ = self.wake.try_send(());
+        }
+    }
+}
+
+fn back_to_jobs(ran: Vec<Ran>, rest: impl Iterator<Item = Job>, error: &StoreError) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for ran in ran {
+        match ran {
+            Ran::Accept { messages, answer, .. } => jobs.push(Job::Accept { messages, answer }),
+            Ran::Record(record) => jobs.push(Job::Record(record)),
+            Ran::Write(done) => done(Err(error.clone())),
+        }
+    }
+    jobs.extend(rest);
+    jobs
+}
