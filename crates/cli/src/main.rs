@@ -1,1 +1,103 @@
-fn main() {}
+//! The one binary: reads settings, wires the rooms, runs the commands. Holds no rules of its own.
+
+mod app;
+mod client;
+mod clock;
+mod commands;
+mod logging;
+mod secrets;
+mod server;
+mod settings;
+mod stop;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs};
+use domain::OrganizationId;
+use settings::Flags;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Settings of the commands that need no more than the secret and the server's address.
+const FEW: &[&str] = &["database", "jwt_secret"];
+
+/// Schoolbell rings when something happens in a classroom: webhooks for learning platforms, from one binary.
+#[derive(Parser, Debug)]
+#[command(name = "schoolbell", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Shows everything at work, with no set-up: a server, a receiver, five platforms and their events
+    ///
+    /// Everything lives in a scratch folder that is removed at the end. Ctrl-C ends it.
+    Demo(DemoArgs),
+    /// Runs the server: API and delivery
+    ///
+    /// Prints one line that says where it listens; logs go to stderr. SIGTERM or Ctrl-C stops it within 10 seconds, a
+    /// second one at once. Every setting is a flag, a variable of the environment, or a key of schoolbell.toml, in this
+    /// order.
+    Serve,
+    /// Prints an organization token and nothing else; every Svix SDK takes it
+    ///
+    /// It is signed with JWT_SECRET, or with the secret that is kept beside the database (made now if it is not there).
+    Token(TokenArgs),
+    /// Runs a receiver for development: prints what arrives and checks signatures
+    ///
+    /// The server only sends to it with --allow-subnets 127.0.0.0/8.
+    Listen(ListenArgs),
+    /// Publishes one event to a running server and prints the message's id
+    Send(SendArgs),
+}
+
+#[derive(Args, Debug)]
+struct TokenArgs {
+    /// The organization that the token is for
+    #[arg(value_name = "ORG_ID", default_value = OrganizationId::DEFAULT)]
+    organization: String,
+}
+
+fn command_line() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("serve", |c| settings::add_flags(c, &[]))
+        .mut_subcommand("token", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("send", |c| settings::add_flags(c, FEW))
+}
+
+fn main() -> ExitCode {
+    // One provider of cryptography for the whole process, before anybody asks for TLS.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let matches = command_line().get_matches();
+    let flags = matches.subcommand().map(|(_, m)| Flags::read(m)).unwrap_or_default();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    match run(cli.command, &flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("schoolbell: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
+    let on_runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other);
+    match command {
+        Command::Token(args) => commands::token::run(&args.organization, flags),
+        Command::Serve => on_runtime()?.block_on(commands::serve::run(flags)),
+        Command::Listen(args) => on_runtime()?.block_on(commands::listen::run(args)),
+        Command::Send(args) => on_runtime()?.block_on(commands::send::run(args, flags)),
+        Command::Demo(args) => on_runtime()?.block_on(commands::demo::run(args)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command_line().debug_assert();
+    }
+}

@@ -24,8 +24,7 @@ use std::{
     time::Duration,
 };
 use store::{
-    AppEntry, Birth, Commit, Directory, Ids, Leased, NewAttempt, Record, Settle, Store, StoreError,
-    queue::SharedTicket,
+    AppEntry, Birth, Commit, Directory, Ids, Leased, NewAttempt, Record, Settle, Store, StoreError, queue::SharedTicket,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -135,10 +134,7 @@ impl Seats {
 
 impl Engine {
     /// Takes up what was left waiting, and then what `commits` hands over.
-    pub async fn start(
-        parts: EngineParts,
-        commits: mpsc::UnboundedReceiver<Commit>,
-    ) -> Result<Self, StoreError> {
+    pub async fn start(parts: EngineParts, commits: mpsc::UnboundedReceiver<Commit>) -> Result<Self, StoreError> {
         let store = parts.directory.store().clone();
         let backlog = store.backlog().await?;
         let units = (parts.settings.memory_budget / BUDGET_UNIT).clamp(1024, Semaphore::MAX_PERMITS);
@@ -166,16 +162,18 @@ impl Engine {
             shared.lane(to).due_at(due);
             shared.pump(to);
         }
-        let tasks = vec![
-            tokio::spawn(shared.clone().take_commits(commits)),
-            tokio::spawn(shared.clone().keep_time()),
-        ];
+        let tasks = vec![tokio::spawn(shared.clone().take_commits(commits)), tokio::spawn(shared.clone().keep_time())];
         Ok(Self { shared, tasks })
     }
 
     /// Where accepted messages get their seats.
     pub fn seats(&self) -> Seats {
         Seats(self.shared.clone())
+    }
+
+    /// Looks at the clock now instead of within a second: it was moved by hand.
+    pub fn look_at_the_clock(&self) {
+        self.shared.timers_changed.notify_one();
     }
 
     /// Begins nothing new, lets what is on the wire finish for `within`, and gives back the rest.
@@ -198,14 +196,15 @@ impl Engine {
                 "some receivers did not answer before the stop; these deliveries are tried again after the next start"
             );
         }
-        if !waiting.is_empty()
-            && let Err(error) = self.shared.store.release(waiting, self.shared.parts.ids.now()).await
-        {
+        // Also with nothing to give back: it is written after all results that were handed in before.
+        if let Err(error) = self.shared.store.release(waiting, self.shared.parts.ids.now()).await {
             // They are leased to a run that is over: the next run takes them up all the same.
             tracing::warn!(%error, "failed to give waiting deliveries back before the stop");
         }
         for task in self.tasks {
             task.abort();
+            // Cancelled, as asked.
+            let _ = task.await;
         }
     }
 }
@@ -517,15 +516,11 @@ impl Shared {
                 (sent.outcome, sent.duration)
             }
             Err(problem) => (
-                Outcome::Failed {
-                    reason: domain::FailureReason::BadRequest,
-                    status: None,
-                    detail: problem.clone(),
-                },
+                Outcome::Failed { reason: domain::FailureReason::BadRequest, status: None, detail: problem.clone() },
                 Duration::ZERO,
             ),
         };
-        let ended = began.plus(took);
+        let ended = self.now();
 
         let manual = job.trigger == Trigger::Manual;
         let tries = job.tries + u32::from(!manual);
@@ -672,9 +667,7 @@ impl Shared {
             Verdict::Delivered => return,
             Verdict::Gone => Change::Disable(DisabledBecause::Gone),
             Verdict::Failed | Verdict::RetryAt(_) => match endpoint.failing_since {
-                Some(since)
-                    if *verdict == Verdict::Failed && now.since(since) >= self.parts.settings.disable_after =>
-                {
+                Some(since) if *verdict == Verdict::Failed && now.since(since) >= self.parts.settings.disable_after => {
                     Change::Disable(DisabledBecause::Failing)
                 }
                 Some(_) => return,

@@ -263,9 +263,7 @@ pub(crate) fn is_fresh(job: &Leased) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use domain::{
-        AppKey, DeliveryRef, EndpointKey, EventTypeName, Ksuid, MessageId, MessageMeta, Trigger,
-    };
+    use domain::{AppKey, DeliveryRef, EndpointKey, EventTypeName, Ksuid, MessageId, MessageMeta, Trigger};
     use std::time::Duration;
     use store::Outgoing;
 

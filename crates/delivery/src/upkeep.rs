@@ -25,7 +25,7 @@ pub struct UpkeepSettings {
     pub answer_retention: Duration,
 }
 
-/// Runs background tasks and retention until it is dropped.
+/// Runs background tasks and retention until it is stopped.
 pub struct Upkeep {
     tasks_changed: Arc<Notify>,
     running: Vec<tokio::task::JoinHandle<()>>,
@@ -47,11 +47,13 @@ impl Upkeep {
     }
 }
 
-impl Drop for Upkeep {
-    fn drop(&mut self) {
-        // A step is one commit: breaking off between two loses nothing.
-        for task in &self.running {
+impl Upkeep {
+    /// Ends it. A step is one commit, so breaking off between two loses nothing.
+    pub async fn stop(self) {
+        for task in self.running {
             task.abort();
+            // Cancelled, as asked.
+            let _ = task.await;
         }
     }
 }

@@ -104,9 +104,9 @@ pub enum KeyError {
 pub struct SigningKey(Inner);
 
 enum Inner {
-    Hmac(hmac::Key),
-    // Boxed because it is much larger than the other one, and rare.
-    Ed25519(Box<Ed25519KeyPair>),
+    // The hash's state after the key, 1.2 KB.
+    Hmac(Box<hmac::Key>),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl fmt::Debug for SigningKey {
@@ -122,11 +122,11 @@ impl SigningKey {
     /// Prepares a secret. Fails if the halves of an ed25519 pair do not belong together.
     pub fn new(secret: &Secret) -> Result<Self, KeyError> {
         Ok(Self(match secret {
-            Secret::Hmac(key) => Inner::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key)),
+            Secret::Hmac(key) => Inner::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))),
             Secret::Ed25519(both) => {
                 let (seed, public) = both.split_at(32);
                 let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public).map_err(|_| KeyError::Mismatch)?;
-                Inner::Ed25519(Box::new(pair))
+                Inner::Ed25519(pair)
             }
         }))
     }
@@ -196,7 +196,7 @@ pub fn sign_header<'a>(
 pub struct VerifyingKey(InnerVerifying);
 
 enum InnerVerifying {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Ed25519([u8; 32]),
 }
 
@@ -241,7 +241,7 @@ impl FromStr for VerifyingKey {
 
 impl VerifyingKey {
     fn hmac(key: &[u8]) -> Self {
-        Self(InnerVerifying::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key)))
+        Self(InnerVerifying::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))))
     }
 
     /// Whether one entry of the header fits. Entries of an unknown version are passed over.

@@ -75,7 +75,8 @@ impl Directory {
             return Ok(Some(entry));
         }
         let seen = self.changes.load(Ordering::Acquire);
-        let Some(application) = self.store.application(organization, &IdOrUid::<ApplicationId>::read(name)).await? else {
+        let Some(application) = self.store.application(organization, &IdOrUid::<ApplicationId>::read(name)).await?
+        else {
             return Ok(None);
         };
         let key = application.key;

@@ -20,8 +20,8 @@ pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
 pub use queue::{
-    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge, Purged,
-    Queue, Record, Settle, Step, Ticket,
+    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
+    Purged, Queue, Record, Settle, Step, Ticket,
 };
 pub use seal::{MainKey, Sealer};
 pub use views::{

@@ -217,8 +217,14 @@ pub trait Queue: Send + Sync {
     fn record(&self, record: Record);
     /// Leases up to `limit` due deliveries of an endpoint, with at most about `max_bytes` of payload.
     /// `fresh_only` leaves out retries.
-    async fn claim(&self, to: EndpointRef, now: Timestamp, limit: usize, max_bytes: usize, fresh_only: bool)
-    -> Result<Claimed, StoreError>;
+    async fn claim(
+        &self,
+        to: EndpointRef,
+        now: Timestamp,
+        limit: usize,
+        max_bytes: usize,
+        fresh_only: bool,
+    ) -> Result<Claimed, StoreError>;
     /// Gives leased deliveries back, due now.
     async fn release(&self, deliveries: Vec<DeliveryRef>, now: Timestamp) -> Result<(), StoreError>;
     /// Endpoints with open deliveries that nobody holds, and when the first of each is due.
@@ -251,8 +257,13 @@ pub trait Queue: Send + Sync {
     /// All tasks that are not finished.
     async fn running_tasks(&self) -> Result<Vec<Task>, StoreError>;
     /// One page of a task: puts what it finds into the queue and moves on, in one commit.
-    async fn step_task(&self, task: TaskId, endpoint: &Endpoint, limit: usize, now: Timestamp)
-    -> Result<Step, StoreError>;
+    async fn step_task(
+        &self,
+        task: TaskId,
+        endpoint: &Endpoint,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Step, StoreError>;
     /// Ends a task whose endpoint went away.
     async fn fail_task(&self, task: TaskId, now: Timestamp) -> Result<(), StoreError>;
 

@@ -94,8 +94,7 @@ pub trait Config: Send + Sync {
         page: PageQuery<EventTypeName>,
     ) -> Result<PageOf<EventType>, StoreError>;
     /// Removes the row of an event type. `Ok(false)` if there was none.
-    async fn remove_event_type(&self, organization: &OrganizationId, name: &EventTypeName)
-    -> Result<bool, StoreError>;
+    async fn remove_event_type(&self, organization: &OrganizationId, name: &EventTypeName) -> Result<bool, StoreError>;
     /// Those of `names` that are not active event types.
     async fn unknown_event_types(
         &self,
@@ -223,12 +222,8 @@ pub trait Log: Send + Sync {
         with_content: bool,
     ) -> Result<PageOf<Attempt>, StoreError>;
     /// One attempt of a message.
-    async fn attempt(
-        &self,
-        app: AppKey,
-        message: MessageId,
-        attempt: AttemptId,
-    ) -> Result<Option<Attempt>, StoreError>;
+    async fn attempt(&self, app: AppKey, message: MessageId, attempt: AttemptId)
+    -> Result<Option<Attempt>, StoreError>;
     /// Replaces the stored answer of an attempt by `EXPUNGED`.
     async fn expunge_attempt(&self, app: AppKey, message: MessageId, attempt: AttemptId) -> Result<(), StoreError>;
 

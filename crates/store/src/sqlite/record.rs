@@ -94,10 +94,9 @@ fn slow(tx: &mut Tx<'_>, record: &Record, plain: Option<Next>) -> Result<bool, S
              WHERE endpoint = ?1 AND message = ?2 AND state = 1 AND lease = ?3",
         )
         .and_then(|mut s| {
-            s.query_row(
-                params![record.delivery.to.endpoint.0, record.delivery.message.0.head(), tx.boot],
-                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
-            )
+            s.query_row(params![record.delivery.to.endpoint.0, record.delivery.message.0.head(), tx.boot], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+            })
             .optional()
         })
         .map_err(failed)?;

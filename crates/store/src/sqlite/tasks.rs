@@ -177,7 +177,9 @@ impl Sqlite {
     pub(super) async fn end_task(&self, id: TaskId, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |tx| {
             tx.conn
-                .prepare_cached("UPDATE task SET status = 'failed', updated_at = ?2 WHERE id = ?1 AND status = 'running'")
+                .prepare_cached(
+                    "UPDATE task SET status = 'failed', updated_at = ?2 WHERE id = ?1 AND status = 'running'",
+                )
                 .and_then(|mut s| s.execute(params![id.0.0, now.as_micros()]))
                 .map_err(failed)?;
             Ok(())
@@ -230,8 +232,7 @@ fn missing_ones(tx: &Tx<'_>, e: &Endpoint, position: i64, until: i64, limit: usi
             rows::MESSAGE
         ))
         .map_err(failed)?;
-    let mut found =
-        statement.query(params![e.app.0, e.key.0, position, until, limit as i64]).map_err(failed)?;
+    let mut found = statement.query(params![e.app.0, e.key.0, position, until, limit as i64]).map_err(failed)?;
     let mut seen = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
         let meta = rows::message(row, false)?.meta;

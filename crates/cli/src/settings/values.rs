@@ -1,0 +1,245 @@
+//! How the text of a setting becomes a value. Every error says what would be right.
+
+use domain::{RetrySchedule, retry::parse_duration};
+use ipnet::IpNet;
+use outbound::SignatureKind;
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use store::MainKey;
+use url::Url;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Where everything is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    /// The embedded store, in this file.
+    Sqlite(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Hidden(String);
+
+impl Hidden {
+    /// Hides a text.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+    /// The text.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| "use an IP address and a port, such as 127.0.0.1:8484, 0.0.0.0:80 or [::]:8484".into())
+}
+
+pub(super) fn database(text: &str) -> Result<Database, String> {
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return Err("PostgreSQL is not in this version; use sqlite: and the name of a file".into());
+    }
+    let path = text.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match path {
+        Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains('?') => {
+            Ok(Database::Sqlite(PathBuf::from(path)))
+        }
+        _ => Err("use sqlite: and the name of a file, such as sqlite:schoolbell.db".into()),
+    }
+}
+
+pub(super) fn hidden(text: &str) -> Result<Option<Hidden>, String> {
+    Ok((!text.is_empty()).then(|| Hidden::new(text.to_owned())))
+}
+
+pub(super) fn main_key(text: &str) -> Result<Option<MainKey>, String> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+}
+
+pub(super) fn schedule(text: &str) -> Result<RetrySchedule, String> {
+    text.parse().map_err(|e: <RetrySchedule as FromStr>::Err| e.to_string())
+}
+
+fn between(text: &str, least: Duration, most: Duration, range: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Some(d) if d >= least && d <= most => Ok(d),
+        Some(_) => Err(format!("use {}", range.trim_start_matches("use "))),
+        None => Err(format!("use a number with a unit, such as 100ms, 15s, 5m, 2h or 1d; {range}")),
+    }
+}
+
+pub(super) fn request_timeout(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_millis(1), Duration::from_secs(300), "1ms to 5m")
+}
+
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_millis(1), 3650 * DAY, "1ms to 3650d")
+}
+
+/// In days, since that is how finely payloads are removed.
+pub(super) fn payload_retention(text: &str) -> Result<u16, String> {
+    let right = "use whole days, 1d to 90d";
+    let days = between(text, DAY, 90 * DAY, right)?.as_secs_f64() / DAY.as_secs_f64();
+    if days.fract() == 0.0 { Ok(days as u16) } else { Err(right.into()) }
+}
+
+pub(super) fn attempt_retention(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1), 3650 * DAY, "1s to 3650d")
+}
+
+pub(super) fn subnets(text: &str) -> Result<Vec<IpNet>, String> {
+    let read = |word: &str| {
+        let one_address = || word.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+        word.parse()
+            .ok()
+            .or_else(one_address)
+            .ok_or_else(|| format!("'{word}' is not a network; use a list such as 127.0.0.0/8,10.1.0.0/16,fd00::/8"))
+    };
+    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(read).collect()
+}
+
+pub(super) fn signature(text: &str) -> Result<SignatureKind, String> {
+    text.parse().map_err(|_| "use hmac256 or ed25519".into())
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err("use on or off".into()),
+    }
+}
+
+pub(super) fn public_url(text: &str) -> Result<Option<Url>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() => {
+            Ok(Some(url))
+        }
+        _ => Err("use an address such as https://hooks.example.edu".into()),
+    }
+}
+
+pub(super) fn concurrency(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(n @ 1..=256) => Ok(n),
+        _ => Err("use a whole number from 1 to 256".into()),
+    }
+}
+
+pub(super) fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=1_000_000) => Ok(n),
+        _ => Err("use a whole number from 1 to 1000000".into()),
+    }
+}
+
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let unit = match text[digits..].trim_start() {
+        "" | "B" => Some(1),
+        "KB" | "kB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = text[..digits].parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
+    match bytes {
+        Some(n) if n >= 4_000_000 => Ok(n),
+        Some(_) => Err("use at least 4MB, so that the greatest payload fits".into()),
+        None => Err("use a number with a unit, such as 64MB or 1GiB".into()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("use text or json".into()),
+    }
+}
+
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    let right = "use error, warn, info, debug or trace, or a list such as info,delivery=debug";
+    // A single unknown word would be taken for the name of a part of the program, and nothing would be logged.
+    let single_word = !text.contains(['=', ',']);
+    let level = ["error", "warn", "info", "debug", "trace", "off"].contains(&text);
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) if level || !single_word => Ok(text.to_owned()),
+        _ => Err(right.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_files() {
+        let file = |p: &str| Ok(Database::Sqlite(PathBuf::from(p)));
+        assert_eq!(database("sqlite:schoolbell.db"), file("schoolbell.db"));
+        assert_eq!(database("sqlite:/var/lib/x.db"), file("/var/lib/x.db"));
+        assert_eq!(database("sqlite:///var/lib/x.db"), file("/var/lib/x.db"));
+        for wrong in ["", "schoolbell.db", "sqlite:", "sqlite::memory:", "mysql://x", "sqlite:x.db?mode=ro"] {
+            assert!(database(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_has_units() {
+        assert_eq!(memory("64MB"), Ok(64_000_000));
+        assert_eq!(memory("64 MiB"), Ok(64 << 20));
+        assert_eq!(memory("8000000"), Ok(8_000_000));
+        for wrong in ["", "MB", "64mb", "-1MB", "1MB", "99999999999GB"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn subnets_take_single_addresses_too() {
+        assert_eq!(subnets("").unwrap(), []);
+        assert_eq!(subnets("10.0.0.1, fd00::/8").unwrap().len(), 2);
+        assert!(subnets("10.0.0.0/33").unwrap_err().starts_with("'10.0.0.0/33' is not a network"));
+    }
+
+    #[test]
+    fn log_levels_are_levels_or_lists() {
+        for right in ["info", "off", "warn,delivery=trace", "delivery=debug"] {
+            assert!(log_level(right).is_ok(), "{right}");
+        }
+        for wrong in ["", "loud", "info,=="] {
+            assert!(log_level(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        assert!(request_timeout("0s").is_err() && request_timeout("6m").is_err() && request_timeout("300ms").is_ok());
+        assert!(payload_retention("91d").is_err() && payload_retention("48h") == Ok(2));
+        assert!(payload_retention("36h").is_err() && payload_retention("90d") == Ok(90));
+        assert!(concurrency("0").is_err() && concurrency("257").is_err() && concurrency("1").is_ok());
+        assert!(public_url("ftp://x").is_err() && public_url("https://x/base").is_ok());
+        assert!(address("8484").is_err() && address("localhost:1").is_ok());
+    }
+}

@@ -1,0 +1,45 @@
+//! Being asked to stop: SIGTERM or SIGINT. The first asks, the second does not wait for an answer.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a shell reports for a process that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// Waits until somebody asks the process to stop. From then on a second signal ends it at once.
+pub(crate) async fn asked() {
+    let mut signals = Signals::new();
+    signals.next().await;
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(INTERRUPTED);
+    });
+}
+
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let listen = |kind| {
+            signal(kind).inspect_err(|error| tracing::warn!(%error, "failed to listen for a signal to stop")).ok()
+        };
+        Self { terminate: listen(SignalKind::terminate()), interrupt: listen(SignalKind::interrupt()) }
+    }
+
+    async fn next(&mut self) {
+        async fn of(signal: &mut Option<Signal>) {
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = of(&mut self.terminate) => {}
+            () = of(&mut self.interrupt) => {}
+        }
+    }
+}
