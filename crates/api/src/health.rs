@@ -1,13 +1,8 @@
-//! Whether the server lives and can work, and its figures.
+//! Whether the server lives and can work.
 
 use crate::{answer::json, state::ApiState};
-use axum::{
-    Router,
-    extract::State,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use http::{StatusCode, header};
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::StatusCode;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -45,30 +40,12 @@ async fn alive() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The figures in Prometheus' text form.
-async fn figures(State(api): State<Arc<ApiState>>) -> Response {
-    let Some(handle) = &api.metrics else { return StatusCode::NOT_FOUND.into_response() };
-    // Counted when asked for, so that an idle server does not count all the time.
-    if let Ok(Ok((open, oldest))) = tokio::time::timeout(PATIENCE, api.service.open_deliveries()).await {
-        let age = oldest.map_or(0.0, |due| api.service.now().since(due).as_secs_f64());
-        metrics::gauge!("schoolbell_waiting").set(open as f64);
-        metrics::gauge!("schoolbell_oldest_waiting_seconds").set(age);
-    }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
-}
-
 /// The routes beside the API.
 pub(crate) fn routes() -> Router<Arc<ApiState>> {
-    metrics::describe_gauge!("schoolbell_waiting", "Deliveries that are waiting, held or on the wire.");
-    metrics::describe_gauge!(
-        "schoolbell_oldest_waiting_seconds",
-        "How long ago the oldest delivery that is not settled was due."
-    );
     Router::new()
         .route("/health", get(ready))
         .route("/health/ready", get(ready))
         .route("/health/live", get(alive))
         .route("/health/ping", get(alive))
         .route("/api/v1/health/ping", get(alive))
-        .route("/metrics", get(figures))
 }

@@ -65,7 +65,8 @@ pub(crate) fn of_item(whole: IdempotencyHash, index: usize) -> Option<Idempotenc
 pub(crate) struct Turns(Mutex<HashMap<IdempotencyHash, Weak<Turn<()>>>>);
 
 impl Turns {
-    async fn wait(&self, hash: IdempotencyHash) -> OwnedMutexGuard<()> {
+    /// Waits for the requests before.
+    pub(crate) async fn wait(&self, hash: IdempotencyHash) -> OwnedMutexGuard<()> {
         let turn = {
             // Nothing in here panics half-way, so what a poisoned lock guards is whole.
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ mod answer;
 mod auth;
 mod docs_page;
 mod extract;
+pub mod figures;
 mod health;
 mod idempotency;
 mod openapi;
@@ -34,6 +35,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
 /// The same without `/` and without the trimming of slashes, to be merged with other doors.
 pub fn routes(state: Arc<ApiState>) -> Router {
     let (v1, document) = v1::routes(&state);
+    figures::describe();
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(Any)
@@ -42,6 +44,7 @@ pub fn routes(state: Arc<ApiState>) -> Router {
     v1.merge(openapi::routes(&document))
         .merge(docs_page::routes(&document))
         .merge(health::routes())
+        .route("/metrics", get(figures::show))
         .with_state(state)
         .layer(cors)
         .layer(CatchPanicLayer::custom(|_| Problem::Panicked.into_response_parts()))

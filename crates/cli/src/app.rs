@@ -6,6 +6,7 @@ use crate::{
     server::{self, Limits},
     settings::{Database, Settings},
 };
+use api::ApiState;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
 use outbound::{Client, ClientOptions, Guard};
@@ -51,6 +52,9 @@ pub(crate) enum StartError {
     /// The client for receivers cannot be made.
     #[error(transparent)]
     Client(#[from] outbound::ClientError),
+    /// Nothing can be counted.
+    #[error("cannot count: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// Something else that the service needs at the start.
     #[error(transparent)]
     Service(#[from] service::ServiceError),
@@ -61,7 +65,7 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    service: Arc<Service>,
+    api: Arc<ApiState>,
     engine: Engine,
     _upkeep: Upkeep,
     reports: JoinHandle<()>,
@@ -70,6 +74,8 @@ pub(crate) struct App {
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+        // First, because whatever counts asks for its counters when it is made.
+        let metrics = api::figures::install()?;
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
         let Database::Sqlite(path) = &settings.database;
@@ -77,7 +83,6 @@ impl App {
         // First: a second server on the same database has to learn that before anything else.
         let (sqlite, commits) = Sqlite::open(path, &key)?;
         let store: Arc<dyn Store> = Arc::new(sqlite);
-        let last_id = store.last_id().await?;
         let ids = Arc::new(Ids::after(&*store, Arc::new(SystemClock)).await?);
         let directory = Arc::new(Directory::new(store));
 
@@ -107,11 +112,11 @@ impl App {
         let engine = Engine::start(parts, commits).await?;
         let upkeep_settings =
             UpkeepSettings { attempt_retention: settings.attempt_retention, answer_retention: ANSWER_RETENTION };
-        let upkeep = Upkeep::start(directory.clone(), ids, upkeep_settings);
+        let upkeep = Upkeep::start(directory.clone(), ids.clone(), upkeep_settings);
 
         let service = Arc::new(Service::new(service::Parts {
             directory,
-            clock: Arc::new(SystemClock),
+            ids,
             settings: ServiceSettings {
                 payload_days: settings.payload_retention,
                 signature: match settings.default_signature {
@@ -126,13 +131,13 @@ impl App {
             guard: Arc::new(Addresses(guard)),
             secrets: Arc::new(Keys),
             tokens,
-            last_id,
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
 
+        let api = ApiState::new(service, Some(metrics));
         let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, service, engine, _upkeep: upkeep, reports })
+        Ok(Self { listener, address, limits, api, engine, _upkeep: upkeep, reports })
     }
 
     /// Where it listens.
@@ -148,7 +153,7 @@ impl App {
             tracing::info!("stopping");
             let _ = stopping.send(());
         };
-        let serve = server::run(self.listener, api::router(self.service), self.limits, stop);
+        let serve = server::run(self.listener, api::router(self.api), self.limits, stop);
         // Requests and deliveries in flight have the same time, side by side.
         let deliver = async {
             let _ = stopped.await;

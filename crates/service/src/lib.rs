@@ -35,9 +35,9 @@ pub use seams::{AddressPolicy, Admission, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Clock, IdGenerator, Ksuid, Timestamp};
-use std::sync::{Arc, Mutex, PoisonError};
-use store::{Directory, Store, seal::fill_random};
+use domain::{Ksuid, Timestamp};
+use std::sync::Arc;
+use store::{Directory, Ids, Store};
 
 /// What the operator decides about operations.
 #[derive(Clone, Debug)]
@@ -70,8 +70,8 @@ impl Default for ServiceSettings {
 pub struct Parts {
     /// Applications and endpoints in memory, over the store.
     pub directory: Arc<Directory>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
+    /// Makes ids, and knows what time it is.
+    pub ids: Arc<Ids>,
     /// What the operator decided.
     pub settings: ServiceSettings,
     /// The engine's door for new deliveries.
@@ -82,16 +82,13 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
-    /// The greatest id that is stored, so that new ids are greater.
-    pub last_id: Option<Ksuid>,
 }
 
 /// The operations.
 pub struct Service {
     directory: Arc<Directory>,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    ids: Mutex<IdGenerator>,
+    ids: Arc<Ids>,
     settings: ServiceSettings,
     admission: Arc<dyn Admission>,
     guard: Arc<dyn AddressPolicy>,
@@ -107,8 +104,7 @@ impl Service {
         Self {
             store: parts.directory.store().clone(),
             directory: parts.directory,
-            clock: parts.clock,
-            ids: Mutex::new(IdGenerator::after(parts.last_id)),
+            ids: parts.ids,
             settings: parts.settings,
             admission: parts.admission,
             guard: parts.guard,
@@ -120,7 +116,7 @@ impl Service {
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.ids.now()
     }
 
     /// Makes and reads tokens.
@@ -140,7 +136,6 @@ impl Service {
 
     /// A new id, and the instant that belongs to it.
     fn next_id(&self) -> (Ksuid, Timestamp) {
-        // A panic while the generator was locked leaves it at most one id further on.
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.clock.now(), &mut fill_random)
+        self.ids.next()
     }
 }

@@ -49,14 +49,15 @@ impl Service {
         Ok(self.endpoint(scope, which).await?.secrets.current.for_receiver())
     }
 
-    /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while.
+    /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while. Gives back what a
+    /// receiver needs now, if the actor may see it.
     pub async fn rotate_secret(
         &self,
         scope: &AppScope,
         which: &str,
         key: Option<&str>,
         grace_seconds: Option<i64>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Option<String>, ServiceError> {
         scope.must_have(Capability::ManageEndpointSecret)?;
         let mut check = Check::body();
         let new = key.and_then(|text| read(text, "key", &mut check));
@@ -69,7 +70,8 @@ impl Service {
         let (grace, now) = (Duration::from_secs(grace.unsigned_abs()), self.now());
         let saved = self.change_endpoint(scope, which, |e| rotate(e, new.clone(), grace, now)).await?;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
-        Ok(())
+        let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
+        Ok(may_see.then(|| saved.secrets.current.for_receiver()))
     }
 }
 

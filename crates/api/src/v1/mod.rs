@@ -50,11 +50,12 @@ pub(crate) struct MessagePath {
 
 /// The routes, and the document that describes them.
 pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
-    // A repeated key is answered from a kept answer everywhere but here: publishing settles it in its own commit, and a
-    // portal's token must not be kept.
+    // A repeated key is answered from a kept answer everywhere but here: publishing settles it in its own commit, and
+    // answers with a token or a secret must not be kept.
     let own = OpenApiRouter::with_openapi(openapi::Base::openapi())
         .merge(message::publishing())
         .merge(authentication::routes())
+        .merge(endpoint::unreplayed())
         .routes(routes!(crate::health::get_health));
     let replayed = OpenApiRouter::new()
         .merge(application::routes())

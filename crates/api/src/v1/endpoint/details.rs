@@ -5,11 +5,15 @@ use crate::{
     answer::{no_content, ok},
     auth::Caller,
     extract::{At, Params, RawBody},
+    idempotency::Idempotency,
     problem::Problem,
 };
 use axum::{extract::State, response::Response};
+use bytes::Bytes;
 use domain::Timestamp;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service::idempotency::Answer;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -17,9 +21,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(get_secret))
-        .routes(routes!(rotate_secret))
         .routes(routes!(get_headers, update_headers, patch_headers))
         .routes(routes!(get_stats))
+}
+
+/// Rotation settles a repeated key by itself: an answer with a secret in it must not be kept.
+pub(super) fn rotation() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(rotate_secret))
 }
 
 /// An endpoint's secret as a receiver needs it.
@@ -49,21 +57,39 @@ struct EndpointSecretRotateIn {
     grace_period_seconds: Option<i64>,
 }
 
-/// Replace the secret. The old one goes on signing for a while.
+/// Replace the secret. The old one goes on signing for a while. Answers with what a receiver needs now.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", tag = "Endpoint",
     operation_id = "v1.endpoint.rotate-secret", params(EndpointPath), request_body = EndpointSecretRotateIn,
-    responses((status = 204)))]
+    responses((status = 200, body = EndpointSecretOut), (status = 204, description = "The token may not see it.")))]
 async fn rotate_secret(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<EndpointPath>,
+    Idempotency(hash): Idempotency,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let service = &api.service;
+    let scope = service.open(&caller.0, &path.app_id).await?;
     let input: EndpointSecretRotateIn = body.json()?;
     let (key, grace) = (input.key.as_deref(), input.grace_period_seconds);
-    api.service.rotate_secret(&scope, &path.endpoint_id, key, grace).await?;
-    Ok(no_content())
+    let Some(hash) = hash else {
+        return Ok(rotated(service.rotate_secret(&scope, &path.endpoint_id, key, grace).await?));
+    };
+    let _turn = api.turns.wait(hash).await;
+    if service.kept_answer(hash).await?.is_some() {
+        // Rotated by the first request of this key; what is valid now is read again.
+        return Ok(rotated(service.endpoint_secret(&scope, &path.endpoint_id).await.ok()));
+    }
+    let key = service.rotate_secret(&scope, &path.endpoint_id, key, grace).await?;
+    let done = Answer { status: StatusCode::NO_CONTENT.as_u16(), body: Bytes::new() };
+    if let Err(error) = service.keep_answer(hash, done).await {
+        tracing::warn!(%error, "a rotation could not be kept for its idempotency key");
+    }
+    Ok(rotated(key))
+}
+
+fn rotated(key: Option<String>) -> Response {
+    key.map_or_else(no_content, |key| ok(&EndpointSecretOut { key }))
 }
 
 /// The headers that are sent along.

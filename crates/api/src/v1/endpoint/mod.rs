@@ -29,6 +29,11 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .merge(sending::routes())
 }
 
+/// The routes that settle a repeated key by themselves.
+pub(crate) fn unreplayed() -> OpenApiRouter<Api> {
+    details::rotation()
+}
+
 /// List an application's endpoints.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint", operation_id = "v1.endpoint.list", tag = "Endpoint",
     params(AppPath, PageParams), responses((status = 200, body = ListOut<EndpointOut>)))]

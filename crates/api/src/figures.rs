@@ -1,0 +1,65 @@
+//! Figures for Prometheus.
+
+use crate::state::ApiState;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// How long the store may take to count.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often samples are sorted into their buckets; until then each takes memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Seconds.
+const DURATIONS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+/// Rows of one commit.
+const SIZES: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
+
+/// There is one recorder per process, whoever asks for it.
+static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Begins to count. Must come before whatever is counted is made, and be called within the runtime.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    if let Some(handle) = INSTALLED.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATIONS)?
+        .set_buckets_for_metric(Matcher::Full("schoolbell_commit_size".to_owned()), &SIZES)?
+        .install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(INSTALLED.get_or_init(|| handle).clone())
+}
+
+/// Says what the figures of this room mean.
+pub(crate) fn describe() {
+    metrics::describe_gauge!("schoolbell_waiting", "Deliveries that are waiting, held or on the wire.");
+    metrics::describe_gauge!(
+        "schoolbell_oldest_waiting_seconds",
+        "How long ago the oldest delivery that is not settled was due."
+    );
+}
+
+/// The figures in Prometheus' text form.
+pub(crate) async fn show(State(api): State<Arc<ApiState>>) -> Response {
+    let Some(handle) = &api.metrics else { return StatusCode::NOT_FOUND.into_response() };
+    // Counted when asked for, so that an idle server does not count all the time.
+    if let Ok(Ok((open, oldest))) = tokio::time::timeout(PATIENCE, api.service.open_deliveries()).await {
+        let age = oldest.map_or(0.0, |due| api.service.now().since(due).as_secs_f64());
+        metrics::gauge!("schoolbell_waiting").set(open as f64);
+        metrics::gauge!("schoolbell_oldest_waiting_seconds").set(age);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
