@@ -2,10 +2,13 @@
 
 use crate::{
     clock::SystemClock,
+    figures,
     secrets::{self, SecretsError},
     server::{self, Limits},
     settings::{Database, Settings},
 };
+use api::ApiState;
+use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
 use outbound::{Client, ClientOptions, Guard};
@@ -61,7 +64,7 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    service: Arc<Service>,
+    router: Router,
     engine: Engine,
     _upkeep: Upkeep,
     reports: JoinHandle<()>,
@@ -70,6 +73,7 @@ pub(crate) struct App {
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let figures = figures::start();
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
         let Database::Sqlite(path) = &settings.database;
@@ -130,9 +134,10 @@ impl App {
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
+        let router = api::router(ApiState::new(service, figures));
 
         let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, service, engine, _upkeep: upkeep, reports })
+        Ok(Self { listener, address, limits, router, engine, _upkeep: upkeep, reports })
     }
 
     /// Where it listens.
@@ -148,7 +153,7 @@ impl App {
             tracing::info!("stopping");
             let _ = stopping.send(());
         };
-        let serve = server::run(self.listener, api::router(self.service), self.limits, stop);
+        let serve = server::run(self.listener, self.router, self.limits, stop);
         // Requests and deliveries in flight have the same time, side by side.
         let deliver = async {
             let _ = stopped.await;

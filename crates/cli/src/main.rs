@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod clock;
 mod commands;
+mod figures;
 mod logging;
 mod secrets;
 mod server;

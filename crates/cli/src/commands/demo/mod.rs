@@ -73,6 +73,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 /// Runs until it is interrupted, or for as long as it was told.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let stop = stop::listen();
     let scratch = Scratch::make()?;
     let mut settings = Settings::defaults();
     settings.listen = free_address().await;
@@ -103,11 +104,14 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
 
     introduce(&server, &token, &args);
     let screen = tokio::spawn(Screen::new(client.clone()).run(incoming));
-    let end = async {
+    let time_is_up = async {
         match args.duration {
-            Some(time) => tokio::select! { () = stop::asked() => {}, () = sleep(time) => {} },
-            None => stop::asked().await,
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
         }
+    };
+    let end = async {
+        tokio::select! { () = stop => {}, () = time_is_up => {} }
     };
     publish(&client, args.rate, notes, end).await;
 
