@@ -1,6 +1,6 @@
 //! The behaviour suite of the store: what every engine must do, as functions with sentences for names.
 //!
-//! An engine joins with a [`Fixture`] and one line, [`conformance!`](crate::conformance!), in its own tests. The suite
+//! An engine joins with a [`Fixture`] and one line, [`conformance_tests!`](crate::conformance_tests!), in its own tests. The suite
 //! knows the traits only; what an engine does in its own way (plans, sealing, locks) is tested beside its code.
 
 // Test code: a broken expectation must end the test, and the names of the behaviours are their documentation.
@@ -26,9 +26,9 @@ pub trait Fixture: Send + Sync {
 
 /// All behaviours as tests; takes an expression that makes a fresh [`Fixture`].
 #[macro_export]
-macro_rules! conformance {
+macro_rules! conformance_tests {
     ($fixture:expr) => {
-        $crate::conformance! { $fixture =>
+        $crate::conformance_tests! { $fixture =>
             config {
                 an_application_reads_back_as_it_was_stored
                 an_application_is_found_in_its_own_organization_only
@@ -71,6 +71,50 @@ macro_rules! conformance {
                 attempts_are_counted_in_their_window
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
+            }
+            queue {
+                a_repeated_hash_gets_the_first_message_and_sends_nothing_again
+                a_hash_counts_for_its_time_only
+                a_repeated_event_id_is_the_same_event_or_a_conflict
+                each_message_of_a_batch_is_answered_on_its_own_and_in_order
+                a_message_for_nobody_is_kept_and_leaves_nothing_open
+                a_delivery_born_leased_comes_out_with_its_commit_and_is_nobody_elses
+                a_delivery_born_waiting_is_reported_due_and_can_be_claimed
+                messages_of_one_order_key_leave_one_after_the_other
+                order_is_kept_per_endpoint
+                first_tries_leave_before_retries_and_each_by_due_time
+                a_claim_takes_what_is_due_up_to_its_limits_and_says_what_comes_next
+                what_is_released_is_due_again_as_it_was
+                a_delivery_whose_payload_is_gone_is_not_leased_and_not_open
+                the_backlog_names_each_endpoint_with_the_first_that_is_due
+                a_record_without_a_lease_changes_nothing_and_is_reported_lost
+                a_lease_of_the_run_before_is_lost_and_the_delivery_claimed_again
+                a_retry_is_due_when_the_record_says_and_counts_its_tries
+                a_delivery_can_be_cancelled_without_a_try
+                a_manual_try_leaves_settled_what_was_settled_if_it_fails
+                a_planned_retry_comes_at_its_time_after_a_manual_try_that_failed
+                a_manual_try_that_succeeds_ends_what_was_planned
+                manual_tries_asked_for_while_one_waits_are_one
+                a_manual_try_asked_for_on_the_wire_follows_whatever_comes_of_it
+                a_manual_try_on_the_wire_survives_the_next_run
+                a_held_delivery_is_held_again_after_a_manual_try_that_failed
+                a_held_delivery_goes_on_when_its_forerunner_is_settled_while_it_is_tried_by_hand
+                a_manual_try_needs_its_message_and_its_payload
+                cancelling_takes_what_waits_or_is_held_and_leaves_the_rest
+                cancelling_lets_a_younger_one_of_the_order_key_go
+                cancelling_a_manual_try_leaves_settled_what_was_settled
+                a_recovery_sends_each_failed_message_of_its_window_once
+                a_replay_sends_each_message_that_the_endpoint_never_got
+                a_task_is_found_by_its_organization_only
+                a_task_that_is_over_takes_no_more_steps
+                payloads_go_after_their_hour_and_messages_stay
+                old_messages_go_with_all_that_belongs_to_them_unless_they_are_open
+                open_old_messages_do_not_keep_others_from_going
+                an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
+                kept_answers_go_after_their_time
+                the_last_id_is_the_greatest_of_all_that_is_stored
+                what_was_accepted_and_recorded_is_there_in_the_next_run
+                many_at_once_are_all_kept
             }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once

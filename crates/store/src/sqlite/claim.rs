@@ -125,9 +125,13 @@ impl Sqlite {
             let mut statement = tx
                 .conn
                 .prepare_cached(
-                    "SELECT message, order_key FROM delivery
-                     WHERE endpoint = ?1 AND message < ?2 AND (state IN (0, 5) OR (state = 1 AND lease <> ?3))
-                     ORDER BY message LIMIT ?4",
+                    // By the indexes that hold open ones only: settled ones may be millions.
+                    "SELECT message, order_key FROM delivery INDEXED BY delivery_open
+                     WHERE endpoint = ?1 AND message < ?2 AND state IN (0, 1) AND (state = 0 OR lease <> ?3)
+                     UNION ALL
+                     SELECT message, order_key FROM delivery INDEXED BY delivery_order
+                     WHERE endpoint = ?1 AND message < ?2 AND order_key IS NOT NULL AND state IN (0, 1, 5) AND state = 5
+                     LIMIT ?4",
                 )
                 .map_err(failed)?;
             let found: Vec<(i64, Option<String>)> = statement
