@@ -72,7 +72,10 @@ pub(crate) struct App {
 
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
-    pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        settings: &Settings,
+        bind: impl AsyncFnOnce(SocketAddr) -> io::Result<TcpListener>,
+    ) -> Result<Self, StartError> {
         let figures = figures::start();
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
@@ -86,7 +89,7 @@ impl App {
         let directory = Arc::new(Directory::new(store));
 
         let bind_error = |error| StartError::Bind { address: settings.listen, error };
-        let listener = server::bind(settings.listen).await.map_err(bind_error)?;
+        let listener = bind(settings.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));

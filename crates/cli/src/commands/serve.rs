@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     app::{App, StartError},
-    logging,
+    logging, server,
     settings::{Flags, Settings, stray_variables},
     stop,
 };
@@ -16,7 +16,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
         tracing::warn!("{name} in the environment is no setting; {meant} is");
     }
     let stop = stop::listen();
-    let app = App::start(&settings).await?;
+    let app = App::start(&settings, server::bind).await?;
     println!("Schoolbell listens on http://{}", app.address());
     app.run(stop).await;
     Ok(())
