@@ -2,11 +2,16 @@
 
 use crate::{
     clock::SystemClock,
+    figures,
     secrets::{self, SecretsError},
     server::{self, Limits},
     settings::{Database, Settings},
 };
 use api::ApiState;
+<<<<<<< HEAD
+=======
+use axum::Router;
+>>>>>>> cli
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
 use outbound::{Client, ClientOptions, Guard};
@@ -65,7 +70,11 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+<<<<<<< HEAD
     api: Arc<ApiState>,
+=======
+    router: Router,
+>>>>>>> cli
     engine: Engine,
     _upkeep: Upkeep,
     reports: JoinHandle<()>,
@@ -73,9 +82,17 @@ pub(crate) struct App {
 
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
+<<<<<<< HEAD
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
         // First, because whatever counts asks for its counters when it is made.
         let metrics = api::figures::install()?;
+=======
+    pub(crate) async fn start(
+        settings: &Settings,
+        bind: impl AsyncFnOnce(SocketAddr) -> io::Result<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let figures = figures::start();
+>>>>>>> cli
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
         let Database::Sqlite(path) = &settings.database;
@@ -87,7 +104,7 @@ impl App {
         let directory = Arc::new(Directory::new(store));
 
         let bind_error = |error| StartError::Bind { address: settings.listen, error };
-        let listener = server::bind(settings.listen).await.map_err(bind_error)?;
+        let listener = bind(settings.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
@@ -134,10 +151,15 @@ impl App {
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
+        let router = api::router(ApiState::new(service, figures));
 
         let api = ApiState::new(service, Some(metrics));
         let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
+<<<<<<< HEAD
         Ok(Self { listener, address, limits, api, engine, _upkeep: upkeep, reports })
+=======
+        Ok(Self { listener, address, limits, router, engine, _upkeep: upkeep, reports })
+>>>>>>> cli
     }
 
     /// Where it listens.
@@ -153,7 +175,11 @@ impl App {
             tracing::info!("stopping");
             let _ = stopping.send(());
         };
+<<<<<<< HEAD
         let serve = server::run(self.listener, api::router(self.api), self.limits, stop);
+=======
+        let serve = server::run(self.listener, self.router, self.limits, stop);
+>>>>>>> cli
         // Requests and deliveries in flight have the same time, side by side.
         let deliver = async {
             let _ = stopped.await;
