@@ -64,7 +64,8 @@ fn body() -> Bytes {
     Bytes::from(format!(r#"{{"type":"track.started","data":"{}"}}"#, "x".repeat(1_000)))
 }
 
-type Send = Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = bool> + std::marker::Send>> + std::marker::Send + Sync>;
+type Send =
+    Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = bool> + std::marker::Send>> + std::marker::Send + Sync>;
 
 fn ours(url: &str) -> Result<Send> {
     let guard = Guard::new(vec!["127.0.0.0/8".parse()?]);
