@@ -259,7 +259,7 @@ mod tests {
                 Verdict::Delivered => prop_assert!(outcome.is_success()),
                 Verdict::Gone => prop_assert_eq!(outcome.status(), 410),
                 Verdict::Failed => prop_assert!(
-                    finals.contains(&outcome.status()) || tries as usize > schedule.waits().len()
+                    finals.contains(&outcome.status()) || tries.max(1) as usize > schedule.waits().len()
                 ),
                 Verdict::RetryAt(at) => {
                     prop_assert!(!outcome.is_success() && !finals.contains(&outcome.status()));
