@@ -1,1 +1,246 @@
-//! The wiring.
+//! The wiring: from settings to a server that runs. Everything is made here once and handed down.
+
+use crate::{
+    clock::SystemClock,
+    secrets::{self, SecretsError},
+    server::{self, Limits},
+    settings::{Database, Settings},
+};
+use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
+use domain::{EndpointRef, Secret};
+use outbound::{Client, ClientOptions, Guard};
+use service::{
+    AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
+    operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
+};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use store::{Birth, Directory, Ids, Store, StoreError, queue::SharedTicket, sqlite::Sqlite};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc, oneshot},
+    task::JoinHandle,
+};
+use url::Url;
+
+/// Time for the head of a request, and how long a connection may idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a stop leaves to requests and deliveries in flight. The whole stop takes at most ten seconds.
+const GRACE: Duration = Duration::from_secs(8);
+/// Answers to requests with an idempotency key are repeated for this long, as Svix does.
+const ANSWER_RETENTION: Duration = Duration::from_secs(12 * 3600);
+/// Reports on their way to becoming operational webhooks. Beyond these, reports are dropped rather than slow delivery.
+const REPORTS: usize = 4096;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A secret is not to be had.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}. Another LISTEN address, or stopping who uses this one, would help")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The client for receivers cannot be made.
+    #[error(transparent)]
+    Client(#[from] outbound::ClientError),
+    /// Something else that the service needs at the start.
+    #[error(transparent)]
+    Service(#[from] service::ServiceError),
+}
+
+/// A server that is ready: it listens, and deliveries run.
+pub(crate) struct App {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    service: Arc<Service>,
+    engine: Engine,
+    _upkeep: Upkeep,
+    reports: JoinHandle<()>,
+}
+
+impl App {
+    /// Opens the database, listens, and takes up the deliveries that were left waiting.
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
+        let key = secrets::main_key(settings)?;
+        let Database::Sqlite(path) = &settings.database;
+        secrets::make_private(path)?;
+        // First: a second server on the same database has to learn that before anything else.
+        let (sqlite, commits) = Sqlite::open(path, &key)?;
+        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let last_id = store.last_id().await?;
+        let ids = Arc::new(Ids::after(&*store, Arc::new(SystemClock)).await?);
+        let directory = Arc::new(Directory::new(store));
+
+        let bind_error = |error| StartError::Bind { address: settings.listen, error };
+        let listener = server::bind(settings.listen).await.map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+
+        let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
+        let client = Client::new(ClientOptions {
+            timeout: settings.request_timeout,
+            ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
+        })?;
+        let (reporter, reports) = mpsc::channel(REPORTS);
+        let parts = EngineParts {
+            directory: directory.clone(),
+            client,
+            ids: ids.clone(),
+            reporter: Arc::new(Forward(reporter)),
+            jitter: Box::new(random_share),
+            settings: EngineSettings {
+                retry_schedule: settings.retry_schedule.clone(),
+                concurrency: settings.endpoint_concurrency,
+                disable_after: settings.disable_after,
+                memory_budget: settings.memory_budget,
+            },
+        };
+        let engine = Engine::start(parts, commits).await?;
+        let upkeep_settings =
+            UpkeepSettings { attempt_retention: settings.attempt_retention, answer_retention: ANSWER_RETENTION };
+        let upkeep = Upkeep::start(directory.clone(), ids, upkeep_settings);
+
+        let service = Arc::new(Service::new(service::Parts {
+            directory,
+            clock: Arc::new(SystemClock),
+            settings: ServiceSettings {
+                payload_days: settings.payload_retention,
+                signature: match settings.default_signature {
+                    outbound::SignatureKind::Hmac256 => service::SignatureKind::Hmac256,
+                    outbound::SignatureKind::Ed25519 => service::SignatureKind::Ed25519,
+                },
+                https_only: settings.endpoint_https_only,
+                operational_webhooks: settings.operational_webhooks,
+                public_url: settings.address_for_others(address),
+            },
+            admission: Arc::new(Doors { seats: engine.seats(), tasks: upkeep.bell() }),
+            guard: Arc::new(Addresses(guard)),
+            secrets: Arc::new(Keys),
+            tokens,
+            last_id,
+        }));
+        service.seed_operational_event_types().await?;
+        let reports = tokio::spawn(tell_operators(reports, service.clone()));
+
+        let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
+        Ok(Self { listener, address, limits, service, engine, _upkeep: upkeep, reports })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is over, then finishes or gives back what is in flight, within ten seconds.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = oneshot::channel();
+        let stop = async {
+            stop.await;
+            tracing::info!("stopping");
+            let _ = stopping.send(());
+        };
+        let serve = server::run(self.listener, api::router(self.service), self.limits, stop);
+        // Requests and deliveries in flight have the same time, side by side.
+        let deliver = async {
+            let _ = stopped.await;
+            self.engine.stop(GRACE).await;
+        };
+        tokio::join!(serve, deliver);
+        self.reports.abort();
+    }
+}
+
+/// A number from 0 to 1, for spreading retries.
+fn random_share() -> f64 {
+    let mut bytes = [0; 4];
+    store::seal::fill_random(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+/// Where the service meets the engine.
+struct Doors {
+    seats: Seats,
+    tasks: Arc<Notify>,
+}
+
+impl Admission for Doors {
+    fn admit(&self, to: EndpointRef) -> Birth {
+        self.seats.admit(to)
+    }
+    fn budget(&self, bytes: usize) -> Option<SharedTicket> {
+        self.seats.budget(bytes)
+    }
+    fn tasks_changed(&self) {
+        self.tasks.notify_one();
+    }
+}
+
+/// Where the service meets the address guard.
+struct Addresses(Arc<Guard>);
+
+impl AddressPolicy for Addresses {
+    fn check_url(&self, url: &Url) -> Result<(), String> {
+        self.0.check_url(url).map_err(|blocked| blocked.to_string())
+    }
+}
+
+/// Where the service meets the maker of keys.
+struct Keys;
+
+impl SecretMaker for Keys {
+    fn generate(&self, kind: service::SignatureKind) -> Secret {
+        outbound::generate_secret(match kind {
+            service::SignatureKind::Hmac256 => outbound::SignatureKind::Hmac256,
+            service::SignatureKind::Ed25519 => outbound::SignatureKind::Ed25519,
+        })
+    }
+}
+
+/// Hands reports on without ever holding up delivery.
+struct Forward(mpsc::Sender<Happened>);
+
+impl Reporter for Forward {
+    fn report(&self, happened: Happened) {
+        if self.0.try_send(happened).is_err() {
+            tracing::warn!("an operational webhook was dropped: too many at once");
+        }
+    }
+}
+
+async fn tell_operators(mut reports: mpsc::Receiver<Happened>, service: Arc<Service>) {
+    while let Some(happened) = reports.recv().await {
+        let attempt = |a: delivery::LastAttempt| LastAttempt {
+            id: a.id,
+            response_status_code: a.response_status,
+            timestamp: a.at,
+        };
+        let (app, event) = match happened {
+            Happened::EndpointDisabled { app, endpoint, fail_since } => {
+                let endpoint = EndpointNames::of(&app.application, &endpoint);
+                (app, OperationalEvent::EndpointDisabled { endpoint, fail_since })
+            }
+            Happened::Failing(app, endpoint, message, last) => {
+                let names = AttemptNames::of(&app.application, &message, &endpoint, attempt(last));
+                (app, OperationalEvent::AttemptFailing(names))
+            }
+            Happened::Exhausted(app, endpoint, message, last) => {
+                let names = AttemptNames::of(&app.application, &message, &endpoint, attempt(last));
+                (app, OperationalEvent::AttemptExhausted(names))
+            }
+            Happened::Recovered(app, endpoint, message, last) => {
+                let names = AttemptNames::of(&app.application, &message, &endpoint, attempt(last));
+                (app, OperationalEvent::AttemptRecovered(names))
+            }
+        };
+        service.operational(&app.application.organization, event).await;
+    }
+}

@@ -4,13 +4,11 @@ mod app;
 mod client;
 mod clock;
 mod commands;
-mod demo;
 mod logging;
 mod secrets;
 mod server;
 mod settings;
 mod stop;
-mod token;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs};
@@ -26,7 +24,7 @@ const FEW: &[&str] = &["database", "jwt_secret"];
 
 /// Schoolbell rings when something happens in a classroom: webhooks for learning platforms, from one binary.
 #[derive(Parser, Debug)]
-#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "schoolbell", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

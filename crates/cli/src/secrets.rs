@@ -96,6 +96,16 @@ pub(crate) fn main_key(settings: &Settings) -> Result<MainKey, SecretsError> {
     text.parse().map_err(|problem| SecretsError::Content { path, problem })
 }
 
+/// Makes the database's file, if it is not there, so that only its owner can read what it will hold.
+pub(crate) fn make_private(database: &Path) -> Result<(), SecretsError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(database) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            Err(SecretsError::Io { path: database.to_owned(), done: "made", error: e })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(ending);
@@ -155,7 +165,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn settings(folder: &Path) -> Settings {
-        let mut settings = Settings::load(&crate::settings::Flags::default()).unwrap();
+        let mut settings = Settings::defaults();
         settings.database = Database::Sqlite(folder.join("x.db"));
         settings
     }

@@ -5,7 +5,7 @@ use crate::actor::{Actor, ApplicationActor, Capability};
 use domain::{ApplicationId, EventTypeName, OrganizationId, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// How far clocks may differ, in seconds.
@@ -47,11 +47,11 @@ pub enum TokenError {
 struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
     iat: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
     exp: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
     nbf: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
@@ -61,6 +61,11 @@ struct Claims {
     feature_flags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities: Option<Vec<Capability>>,
+}
+
+/// Others write times with fractions and we read them; some programs take whole numbers only.
+fn whole_seconds<S: Serializer>(time: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+    time.map(|t| t as i64).serialize(s)
 }
 
 /// A token that was verified: who it stands for, and when.
@@ -125,7 +130,8 @@ impl Tokens {
 
     fn encode(&self, mut claims: Claims, now: Timestamp, lifetime: Duration) -> String {
         let seconds = now.as_seconds();
-        claims.iss = Some("schoolbell".to_owned());
+        // Svix's name, since programs that check the issuer were written for its tokens.
+        claims.iss = Some("svix-server".to_owned());
         claims.iat = Some(seconds as f64);
         claims.nbf = claims.iat;
         claims.exp = Some(now.plus(lifetime).as_seconds() as f64);
@@ -216,6 +222,19 @@ mod tests {
         };
         let token = tokens.for_application(&app, now(), APPLICATION_LIFETIME);
         assert_eq!(tokens.read(&token, now()), Ok(Actor::Application(Arc::new(app))));
+    }
+
+    #[test]
+    fn a_token_has_the_claims_that_svix_issues() {
+        let token = Tokens::new(SECRET).for_organization(&organization(), now());
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = false;
+        let key = DecodingKey::from_secret(SECRET.as_bytes());
+        let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation).unwrap().claims;
+        let iat = now().as_seconds();
+        let exp = iat + 10 * 365 * 24 * 3600;
+        let sub = OrganizationId::DEFAULT;
+        assert_eq!(claims, json!({"iss": "svix-server", "iat": iat, "nbf": iat, "exp": exp, "sub": sub}));
     }
 
     #[test]

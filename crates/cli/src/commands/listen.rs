@@ -121,7 +121,8 @@ pub(crate) fn event_type(body: &Value) -> Option<&str> {
 /// Whether a header tells something: not those of every request, nor the second of the two families of ids.
 fn is_telling(name: &str, all: &HeaderMap) -> bool {
     const DULL: [&str; 5] = ["host", "accept", "content-length", "connection", "accept-encoding"];
-    !DULL.contains(&name) && !(name.starts_with("svix-") && all.contains_key("webhook-id"))
+    let second_family = name.starts_with("svix-") && all.contains_key("webhook-id");
+    !DULL.contains(&name) && !second_family
 }
 
 fn shortened(value: &str) -> String {

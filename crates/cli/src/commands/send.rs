@@ -6,13 +6,13 @@ use crate::{
     clock::SystemClock,
     secrets,
     settings::{Flags, Hidden, Settings},
-    token,
 };
 use bytes::Bytes;
 use clap::Args;
 use domain::{Clock as _, OrganizationId};
 use hyper::Method;
 use serde_json::value::RawValue;
+use service::Tokens;
 use std::{io::Read as _, path::PathBuf};
 
 /// What to publish, and where.
@@ -87,7 +87,7 @@ fn with_payload(mut message: serde_json::Value, channels: &[String], payload: &R
 fn local_token(settings: &Settings) -> Result<Hidden, Failure> {
     let organization: OrganizationId = OrganizationId::DEFAULT.parse().map_err(Failure::other)?;
     let secret = secrets::jwt_secret(settings)?;
-    token::of_organization(&organization, &secret, SystemClock.now()).map(Hidden::new).map_err(Failure::other)
+    Ok(Hidden::new(Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now())))
 }
 
 /// A text as one segment of a path.

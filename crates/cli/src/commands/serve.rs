@@ -1,6 +1,31 @@
-//! serve
+//! `schoolbell serve`: the server.
+
 use super::Failure;
-use crate::settings::Flags;
-pub(crate) async fn run(_flags: &Flags) -> Result<(), Failure> {
+use crate::{
+    app::{App, StartError},
+    logging,
+    settings::{Flags, Settings, stray_variables},
+    stop,
+};
+
+/// Serves until it is asked to stop.
+pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
+    let settings = Settings::load(flags)?;
+    logging::start(&settings);
+    for (name, meant) in stray_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!("{name} in the environment is no setting; {meant} is");
+    }
+    let app = App::start(&settings).await?;
+    println!("Schoolbell listens on http://{}", app.address());
+    app.run(stop::asked()).await;
     Ok(())
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Secrets(e) => e.into(),
+            e => Self::other(e),
+        }
+    }
 }

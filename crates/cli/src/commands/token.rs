@@ -5,9 +5,9 @@ use crate::{
     clock::SystemClock,
     secrets,
     settings::{Flags, Settings},
-    token,
 };
 use domain::{Clock as _, OrganizationId};
+use service::Tokens;
 
 /// Prints the token of an organization.
 pub(crate) fn run(organization: &str, flags: &Flags) -> Result<(), Failure> {
@@ -16,7 +16,6 @@ pub(crate) fn run(organization: &str, flags: &Flags) -> Result<(), Failure> {
         .map_err(|_| Failure::Usage(format!("'{organization}' is not an organization: its id begins with org_")))?;
     let settings = Settings::load(flags)?;
     let secret = secrets::jwt_secret(&settings)?;
-    let token = token::of_organization(&organization, &secret, SystemClock.now()).map_err(Failure::other)?;
-    println!("{token}");
+    println!("{}", Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now()));
     Ok(())
 }

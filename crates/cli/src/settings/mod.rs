@@ -106,9 +106,9 @@ settings! {
     /// Requests at the same time to one endpoint that says nothing else, 1 to 256
     endpoint_concurrency: u16 = "32", values::concurrency, SHOWN;
     /// Memory for payloads that wait to be sent; the rest waits on disk
-    memory_budget: u64 = "64MB", values::memory, SHOWN;
-    /// Payloads are removed after this long, at most 90d
-    payload_retention: Duration = "90d", values::payload_retention, SHOWN;
+    memory_budget: usize = "64MB", values::memory, SHOWN;
+    /// Payloads are removed after this many days, at most 90d
+    payload_retention: u16 = "90d", values::payload_retention, SHOWN;
     /// Messages, deliveries and attempts are removed after this long, at most 3650d
     attempt_retention: Duration = "90d", values::attempt_retention, SHOWN;
     /// Refuse endpoints whose address is not https: on or off
@@ -125,6 +125,11 @@ impl Settings {
     /// Reads all settings: a flag counts before the environment, that before the file, that before the default.
     pub(crate) fn load(flags: &Flags) -> Result<Self, SettingsError> {
         Self::read(&Given::gather(flags, &|name| std::env::var_os(name))?)
+    }
+
+    /// What holds if nobody says anything.
+    pub(crate) fn defaults() -> Self {
+        Self::read(&Given::default()).unwrap_or_else(|e| unreachable!("the defaults fit, as a test makes sure: {e}"))
     }
 
     /// The address to give to others: `PUBLIC_URL`, or where this server listens. Without a slash at the end.

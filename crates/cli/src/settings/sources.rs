@@ -79,6 +79,7 @@ struct Value {
 }
 
 /// What was given for each setting, by key.
+#[derive(Default)]
 pub(super) struct Given(BTreeMap<&'static str, Value>);
 
 impl Given {

@@ -79,7 +79,7 @@ pub(super) fn schedule(text: &str) -> Result<RetrySchedule, String> {
 fn between(text: &str, least: Duration, most: Duration, range: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(d) if d >= least && d <= most => Ok(d),
-        Some(_) => Err(format!("use {range}")),
+        Some(_) => Err(format!("use {}", range.trim_start_matches("use "))),
         None => Err(format!("use a number with a unit, such as 100ms, 15s, 5m, 2h or 1d; {range}")),
     }
 }
@@ -92,8 +92,11 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_millis(1), 3650 * DAY, "1ms to 3650d")
 }
 
-pub(super) fn payload_retention(text: &str) -> Result<Duration, String> {
-    between(text, Duration::from_secs(1), 90 * DAY, "1s to 90d")
+/// In days, since that is how finely payloads are removed.
+pub(super) fn payload_retention(text: &str) -> Result<u16, String> {
+    let right = "use whole days, 1d to 90d";
+    let days = between(text, DAY, 90 * DAY, right)?.as_secs_f64() / DAY.as_secs_f64();
+    if days.fract() == 0.0 { Ok(days as u16) } else { Err(right.into()) }
 }
 
 pub(super) fn attempt_retention(text: &str) -> Result<Duration, String> {
@@ -149,7 +152,7 @@ pub(super) fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn memory(text: &str) -> Result<u64, String> {
+pub(super) fn memory(text: &str) -> Result<usize, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let unit = match text[digits..].trim_start() {
         "" | "B" => Some(1),
@@ -161,7 +164,7 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
         "GiB" => Some(1 << 30),
         _ => None,
     };
-    let bytes = text[..digits].parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
+    let bytes = text[..digits].parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
     match bytes {
         Some(n) if n >= 4_000_000 => Ok(n),
         Some(_) => Err("use at least 4MB, so that the greatest payload fits".into()),
@@ -233,7 +236,8 @@ mod tests {
     #[test]
     fn limits_are_kept() {
         assert!(request_timeout("0s").is_err() && request_timeout("6m").is_err() && request_timeout("300ms").is_ok());
-        assert!(payload_retention("91d").is_err() && payload_retention("90d").is_ok());
+        assert!(payload_retention("91d").is_err() && payload_retention("48h") == Ok(2));
+        assert!(payload_retention("36h").is_err() && payload_retention("90d") == Ok(90));
         assert!(concurrency("0").is_err() && concurrency("257").is_err() && concurrency("1").is_ok());
         assert!(public_url("ftp://x").is_err() && public_url("https://x/base").is_ok());
         assert!(address("8484").is_err() && address("localhost:1").is_ok());

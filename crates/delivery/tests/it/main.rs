@@ -117,6 +117,29 @@ async fn a_manual_try_that_fails_leaves_the_schedule_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_resend_to_an_endpoint_that_is_switched_off_sends_nothing_and_spoils_nothing() {
+    let world = World::new("");
+    let receiver = Receiver::start().await.always(200);
+    let run = world.start().await;
+    let app = run.application().await;
+    let to = run.endpoint(&app, &receiver).await;
+    let message = run.publish(&app).await;
+    run.attempts(to, 1).await;
+    run.settled().await;
+    let mut endpoint = run.current(to).await.unwrap();
+    endpoint.disabled = Some(DisabledBecause::Asked);
+    run.directory.save_endpoint(endpoint).await.unwrap();
+    assert!(run.store.resend(DeliveryRef { to, message }, run.clock.now()).await.unwrap());
+    run.settled().await;
+    assert_eq!(receiver.requests().len(), 1);
+    let task = recover(&run, to, 3600).await;
+    run.until("the task is finished", async || finished(&run, task).await).await;
+    let organization = domain::OrganizationId::DEFAULT.parse().unwrap();
+    assert_eq!(run.store.task(&organization, None, task).await.unwrap().unwrap().sent, 0, "it is still delivered");
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn messages_of_one_order_key_go_one_after_the_other_and_do_not_hold_up_other_keys() {
     let world = World::new("10s");
     let receiver = Receiver::start().await.replying([500]);

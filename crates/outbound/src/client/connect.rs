@@ -11,7 +11,7 @@ use crate::{
 use domain::FailureReason;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::{LookupIpStrategy, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
 };
@@ -124,13 +124,17 @@ impl Connector {
 fn resolver() -> Result<TokioResolver, ClientError> {
     let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
         tracing::warn!(%error, "no name servers are configured: only the names in the hosts file will be found");
-        let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-        TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
+        without_name_servers()
     });
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.cache_size = NAMES_REMEMBERED;
     builder.build().map_err(|error| ClientError::Resolver(error.to_string()))
+}
+
+fn without_name_servers() -> ResolverBuilder<TokioRuntimeProvider> {
+    let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+    TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
 }
 
 /// Trusts what the machine trusts, and `extra_roots`.
@@ -282,5 +286,52 @@ impl AsyncWrite for Stream {
             Self::Plain(s) => s.is_write_vectored(),
             Self::Tls(s) => s.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::Hosts;
+    use tokio::net::TcpListener;
+
+    fn connector(allow: &str, hosts: &str) -> Connector {
+        let mut resolver = without_name_servers().build().unwrap();
+        let mut known = Hosts::default();
+        known.read_hosts_conf(hosts.as_bytes()).unwrap();
+        resolver.set_hosts(Arc::new(known));
+        Connector { guard: Arc::new(Guard::new(vec![allow.parse().unwrap()])), resolver, tls: None }
+    }
+
+    async fn addresses(connector: &Connector, name: &str) -> Result<Vec<String>, FailureReason> {
+        let found = connector.addresses(&HostName::Name(name.into()), 80).await;
+        found.map(|found| found.iter().map(ToString::to_string).collect()).map_err(|f| f.reason)
+    }
+
+    #[tokio::test]
+    async fn only_the_addresses_of_a_name_that_passed_are_used() {
+        let hosts = "127.0.0.1 mixed.test\n10.0.0.1 mixed.test inside.test\n8.8.8.8 public.test\n";
+        let c = connector("127.0.0.0/8", hosts);
+        assert_eq!(addresses(&c, "mixed.test").await, Ok(vec!["127.0.0.1:80".into()]));
+        assert_eq!(addresses(&c, "public.test").await, Ok(vec!["8.8.8.8:80".into()]));
+        assert_eq!(addresses(&c, "inside.test").await, Err(FailureReason::AddressNotAllowed));
+    }
+
+    #[tokio::test]
+    async fn names_that_do_not_exist_are_not_found() {
+        let c = connector("127.0.0.0/8", "");
+        for name in ["nowhere.invalid.", "unknown.test.", "bad..name", &"x".repeat(300)] {
+            assert_eq!(addresses(&c, name).await, Err(FailureReason::NameNotFound), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = listener.local_addr().unwrap();
+        assert_eq!(connect_any(&[closed, closed, open]).await.unwrap().peer_addr().unwrap(), open);
+        assert_eq!(connect_any(&[closed, closed]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(connect_any(&[]).await.is_err());
     }
 }

@@ -3,6 +3,7 @@
 use super::{Broken, Failure, connect::Stream};
 use bytes::Bytes;
 use domain::FailureReason;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
@@ -17,42 +18,112 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    task::{Context, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Instant,
 };
 
 /// Bytes of an answer's head at most. (Hyper's limit on the number of headers, 100, holds as well.)
 const HEAD_MAX: usize = 64 * 1024;
+
+/// Rounds in which driver and future may wake each other before other tasks have their turn.
+const ROUNDS: u32 = 16;
 
 type Io = TokioIo<Stream>;
 
 /// A connection that somebody uses, or that lies in the pool.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// Moves the bytes. `None` when the connection is over. Nothing moves unless somebody polls it, so every wait for
-    /// this connection goes through [`alongside`].
+    driving: Driving,
+    opened: Instant,
+}
+
+/// Moves the bytes. Nothing moves unless somebody polls, so every wait for a connection goes through
+/// [`Driving::alongside`].
+struct Driving {
+    /// `None` when the connection is over.
     driver: Option<Box<Driver<Io, Full<Bytes>>>>,
+    relay: Arc<Relay>,
+    waker: Waker,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.driver.is_some() { "Connection(open)" } else { "Connection(over)" })
+        f.write_str(if self.driving.driver.is_some() { "Connection(open)" } else { "Connection(over)" })
     }
 }
 
-/// Waits for `future` while the driver moves bytes.
-async fn alongside<F: Future>(driver: &mut Option<Box<Driver<Io, Full<Bytes>>>>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        poll_driver(driver, cx);
-        future.as_mut().poll(cx)
-    })
-    .await
+impl Driving {
+    /// Waits for `future` while the driver moves bytes.
+    async fn alongside<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|outer| {
+            self.relay.begin(outer.waker());
+            for _ in 0..ROUNDS {
+                let mut cx = Context::from_waker(&self.waker);
+                poll_driver(&mut self.driver, &mut cx);
+                let polled = future.as_mut().poll(&mut cx);
+                if polled.is_ready() || self.relay.may_rest() {
+                    return polled;
+                }
+            }
+            // A connection that always has something to say must let others have their turn.
+            outer.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 fn poll_driver(driver: &mut Option<Box<Driver<Io, Full<Bytes>>>>, cx: &mut Context<'_>) {
     // How it ended is told to the request or the body that waits for it.
     if driver.as_mut().is_some_and(|d| Pin::new(d).poll(cx).is_ready()) {
         *driver = None;
+    }
+}
+
+/// Wakes the task that uses the connection, except while that task is polling it: driver and future then wake each
+/// other, which needs another round of the loop and not the scheduler's attention (and that of an idle thread).
+#[derive(Default)]
+struct Relay {
+    state: AtomicU8,
+    outer: AtomicWaker,
+}
+
+/// Nobody polls: a wake-up goes to the task.
+const RESTING: u8 = 0;
+/// The task polls, and nothing has happened meanwhile.
+const POLLING: u8 = 1;
+/// The task polls, and should do so once more.
+const AGAIN: u8 = 2;
+
+impl Relay {
+    fn begin(&self, outer: &Waker) {
+        self.outer.register(outer);
+        self.state.store(POLLING, Ordering::SeqCst);
+    }
+
+    /// Ends a round; false if something happened during it that asks for another.
+    fn may_rest(&self) -> bool {
+        if self.state.compare_exchange(POLLING, RESTING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return true;
+        }
+        self.state.store(POLLING, Ordering::SeqCst);
+        false
+    }
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.compare_exchange(POLLING, AGAIN, Ordering::SeqCst, Ordering::SeqCst) == Err(RESTING) {
+            self.outer.wake();
+        }
     }
 }
 
@@ -66,13 +137,15 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| Failure::new(FailureReason::ConnectionLost, e.to_string()))?;
-        Ok(Self { sender, driver: Some(Box::new(driver)) })
+        let relay = Arc::new(Relay::default());
+        let waker = Waker::from(Arc::clone(&relay));
+        Ok(Self { sender, driving: Driving { driver: Some(Box::new(driver)), relay, waker }, opened: Instant::now() })
     }
 
     /// Sends a request and waits for the answer's head.
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
         let answer = self.sender.send_request(request);
-        alongside(&mut self.driver, answer).await.map_err(|error| {
+        self.driving.alongside(answer).await.map_err(|error| {
             let failure = failure_of(&error);
             if failure.reason == FailureReason::ConnectionLost {
                 Broken::Unanswered(failure)
@@ -85,7 +158,7 @@ impl Connection {
     /// The next piece of an answer's body, `None` at its end.
     pub(super) async fn next_data(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
         while !body.is_end_stream() {
-            match alongside(&mut self.driver, body.frame()).await {
+            match self.driving.alongside(body.frame()).await {
                 None => break,
                 Some(Err(error)) => return Err(Broken::Other(failure_of(&error))),
                 Some(Ok(frame)) => {
@@ -99,13 +172,20 @@ impl Connection {
         Ok(None)
     }
 
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Whether another request may be sent. Also the way to notice that an idle connection was closed.
     ///
-    /// Polls without a waker: nobody waits for an idle connection, and the waker of the last user would keep that
-    /// user's task in memory.
+    /// Nobody waits for an idle connection, so the last user's waker is let go: it would keep that user's task in
+    /// memory.
     pub(super) fn is_ready(&mut self) -> bool {
-        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        let driving = &mut self.driving;
+        driving.relay.outer.take();
+        poll_driver(&mut driving.driver, &mut Context::from_waker(&driving.waker));
+        driving.driver.is_some() && self.sender.is_ready()
     }
 }
 

@@ -11,6 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a connection is used at most: a busy one would otherwise never notice that its name has moved.
+const AGE_MAX: Duration = Duration::from_secs(600);
+
 #[derive(Debug)]
 pub(super) struct Pool {
     idle_timeout: Duration,
@@ -53,6 +56,10 @@ impl Pool {
 
     /// Keeps a connection, unless there are enough.
     pub(super) fn put(self: &Arc<Self>, origin: &Arc<Origin>, connection: Connection) {
+        let now = Instant::now();
+        if now.duration_since(connection.opened()) > AGE_MAX {
+            return;
+        }
         let mut idle = self.lock();
         if idle.count >= self.total {
             return;
@@ -64,7 +71,7 @@ impl Pool {
         if kept.len() >= self.per_origin {
             return;
         }
-        kept.push((connection, Instant::now()));
+        kept.push((connection, now));
         idle.count += 1;
         if !idle.sweeping {
             idle.sweeping = true;

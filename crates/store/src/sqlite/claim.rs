@@ -125,9 +125,13 @@ impl Sqlite {
             let mut statement = tx
                 .conn
                 .prepare_cached(
-                    "SELECT message, order_key FROM delivery
-                     WHERE endpoint = ?1 AND message < ?2 AND (state IN (0, 5) OR (state = 1 AND lease <> ?3))
-                     ORDER BY message LIMIT ?4",
+                    // By the indexes that hold open ones only: settled ones may be millions.
+                    "SELECT message, order_key FROM delivery INDEXED BY delivery_open
+                     WHERE endpoint = ?1 AND message < ?2 AND state IN (0, 1) AND (state = 0 OR lease <> ?3)
+                     UNION ALL
+                     SELECT message, order_key FROM delivery INDEXED BY delivery_order
+                     WHERE endpoint = ?1 AND message < ?2 AND order_key IS NOT NULL AND state IN (0, 1, 5) AND state = 5
+                     LIMIT ?4",
                 )
                 .map_err(failed)?;
             let found: Vec<(i64, Option<String>)> = statement
@@ -137,8 +141,10 @@ impl Sqlite {
             for (message, _) in &found {
                 tx.conn
                     .prepare_cached(
-                        "UPDATE delivery SET state = 4, due_at = NULL, lease = NULL, resume_state = NULL,
-                                resume_due = NULL, again = 0
+                        // A manual try of a settled delivery leaves it as it was.
+                        "UPDATE delivery SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
+                                again = 0, trigger = 0,
+                                state = iif(trigger = 1 AND resume_state IN (2, 3), resume_state, 4)
                          WHERE endpoint = ?1 AND message = ?2",
                     )
                     .and_then(|mut s| s.execute(params![to.endpoint.0, message]))

@@ -207,11 +207,43 @@ impl Log for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::{super::rows::assert_indexed, *};
+    use crate::MainKey;
+    use domain::EventTypeName;
 
     #[test]
     fn messages_are_found_by_key_and_index() {
         for sql in [NEWEST, OLDEST, TRAITS, BY_ID, BY_EVENT_ID] {
             assert_indexed(sql);
         }
+    }
+
+    /// 250,000 messages with keys from 1; those with keys in `rare` are of the type `rare`.
+    async fn many_messages(folder: &std::path::Path, rare: &'static str) -> Sqlite {
+        let (store, _) = Sqlite::open(&folder.join("many.db"), &MainKey::generate()).unwrap();
+        let sql = format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250000)
+             INSERT INTO message (key, tail, app, event_type, created_at)
+             SELECT n, zeroblob(12), 1, iif(n IN ({rare}), 'rare', 'common'), 0 FROM n"
+        );
+        store.write(move |tx| tx.conn.execute_batch(&sql).map_err(failed)).await.unwrap();
+        store
+    }
+
+    async fn rare_ones(store: &Sqlite, until: i64, limit: usize) -> (Vec<i64>, bool) {
+        let range = IdRange { from: Ksuid::MIN, until: Ksuid::from_parts(until, [0; 12]), pick: Pick::Newest, limit };
+        let rare = MessageFilter { event_types: Some([EventTypeName::new("rare").unwrap()].into()), channel: None };
+        let page = store.messages(AppKey(1), range, &rare, false).await.unwrap();
+        (page.items.iter().map(|m| m.meta.id.0.head()).collect(), page.more)
+    }
+
+    #[tokio::test]
+    async fn a_rare_match_is_found_however_far_and_a_page_that_has_something_does_not_look_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = many_messages(folder.path(), "2, 149000, 149001").await;
+        assert_eq!(rare_ones(&store, i64::MAX, 1).await, (vec![149_001], true));
+        // 101,000 are looked at before the first match and make the walk long enough.
+        assert_eq!(rare_ones(&store, i64::MAX, 10).await, (vec![149_001, 149_000], true));
+        assert_eq!(rare_ones(&store, 149_000, 10).await, (vec![2], false));
+        assert_eq!(rare_ones(&store, 2, 10).await, (vec![], false));
     }
 }

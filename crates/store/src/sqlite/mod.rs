@@ -1,6 +1,6 @@
 //! The embedded engine: SQLite in WAL mode with full sync, one file, one process.
 //!
-//! One thread writes ([`writer`]) and shares each commit between all that wait; a few read-only connections serve lists.
+//! One thread writes (`writer.rs`) and shares each commit between all that wait; a few read-only connections serve lists.
 //! A lock file beside the database keeps a second process out.
 
 mod accept;

@@ -7,7 +7,7 @@ use crate::{
     views::OrganizationOptions,
 };
 use domain::{Ksuid, Timestamp, application::ApplicationOptions};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use std::time::Duration;
 
 /// Free pages given back to the file system in a step (4 KiB each).
@@ -15,14 +15,14 @@ const VACUUM_PAGES: usize = 500;
 
 impl Sqlite {
     pub(super) async fn purge_step(&self, purge: Purge) -> Result<Purged, StoreError> {
-        let own = self.read(move |conn| own_terms(conn, purge.now)).await?;
+        // Looked for on a reading connection, so that the writer is not held up by what may not go yet.
+        let old = self.read(move |conn| old_messages(conn, &purge)).await?;
         self.write(move |tx| {
             let payloads = expired_payloads(tx, &purge)?;
             let mut messages = 0;
-            for (app, before) in &own {
-                messages += old_messages(tx, Some(*app), *before, purge.limit)?;
+            for message in &old {
+                messages += remove(tx, message)?;
             }
-            messages += old_messages_of_the_rest(tx, &own, purge.rows_before, purge.limit)?;
             let answers = tx
                 .conn
                 .prepare_cached(
@@ -32,7 +32,7 @@ impl Sqlite {
                 .and_then(|mut s| s.execute(params![purge.answers_before.as_micros(), purge.limit as i64]))
                 .map_err(failed)?;
             let limit = purge.limit;
-            let more = payloads >= limit || messages >= limit || answers >= limit;
+            let more = payloads >= limit || old.len() >= limit || answers >= limit;
             tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;
             Ok(Purged { payloads: payloads as u64, messages: messages as u64, answers: answers as u64, more })
         })
@@ -41,7 +41,7 @@ impl Sqlite {
 }
 
 /// Applications that keep rows for another time than the rest, and since when.
-fn own_terms(conn: &rusqlite::Connection, now: Timestamp) -> Result<Vec<(i64, i64)>, StoreError> {
+fn own_terms(conn: &Connection, now: Timestamp) -> Result<Vec<(i64, i64)>, StoreError> {
     let mut statement = conn
         .prepare_cached(
             "SELECT a.key, a.options, o.options FROM app a LEFT JOIN organization o ON o.org = a.org
@@ -77,61 +77,76 @@ fn expired_payloads(tx: &Tx<'_>, purge: &Purge) -> Result<usize, StoreError> {
         .map_err(failed)
 }
 
-fn old_messages_of_the_rest(
-    tx: &Tx<'_>,
-    own: &[(i64, i64)],
-    before: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    if own.is_empty() {
-        return old_messages(tx, None, Ksuid::lowest_at(before).head(), limit);
-    }
-    // With exceptions about, the rest goes application by application.
-    let before = Ksuid::lowest_at(before).head();
-    let mut statement = tx.conn.prepare_cached("SELECT key FROM app").map_err(failed)?;
-    let apps: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(failed)?;
-    let mut removed = 0;
-    for app in apps.into_iter().filter(|a| !own.iter().any(|(key, _)| key == a)) {
-        removed += old_messages(tx, Some(app), before, limit - removed)?;
-        if removed >= limit {
-            break;
-        }
-    }
-    Ok(removed)
+/// A message that is past its time.
+struct Old {
+    message: i64,
+    app: i64,
 }
 
-/// Removes settled messages made before a key, with their deliveries and attempts. One that is still open stays.
-fn old_messages(tx: &Tx<'_>, app: Option<i64>, before: i64, limit: usize) -> Result<usize, StoreError> {
-    let sql = match app {
-        Some(_) => "SELECT key, app FROM message WHERE app = ?1 AND key < ?2 ORDER BY key LIMIT ?3",
-        None => "SELECT key, app FROM message WHERE ?1 IS NULL AND key < ?2 ORDER BY key LIMIT ?3",
-    };
-    let mut statement = tx.conn.prepare_cached(sql).map_err(failed)?;
-    let old: Vec<(i64, i64)> = statement
-        .query_map(params![app, before, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))
-        .and_then(Iterator::collect)
-        .map_err(failed)?;
-    let mut removed = 0;
-    for (message, app) in &old {
-        let open: bool = tx
-            .conn
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint = e.key AND d.message = ?1
-                 WHERE e.app = ?2 AND d.state IN (0, 1, 5))",
-            )
-            .and_then(|mut s| s.query_row(params![message, app], |r| r.get(0)))
-            .map_err(failed)?;
-        if open {
-            continue;
-        }
-        for sql in [
-            "DELETE FROM delivery WHERE message = ?1 AND endpoint IN (SELECT key FROM endpoint WHERE app = ?2)",
-            "DELETE FROM attempt WHERE message = ?1 AND app = ?2",
-            "DELETE FROM message WHERE key = ?1 AND app = ?2",
-        ] {
-            tx.conn.prepare_cached(sql).and_then(|mut s| s.execute(params![message, app])).map_err(failed)?;
-        }
-        removed += 1;
+/// Settled messages that are past the time of their application, up to the limit.
+fn old_messages(conn: &Connection, purge: &Purge) -> Result<Vec<Old>, StoreError> {
+    let own = own_terms(conn, purge.now)?;
+    let rest = Ksuid::lowest_at(purge.rows_before).head();
+    let mut old = Vec::new();
+    if own.is_empty() {
+        settled_before(conn, None, rest, purge.limit, &mut old)?;
+        return Ok(old);
     }
-    Ok(removed)
+    // With exceptions about, it goes application by application.
+    let mut statement = conn.prepare_cached("SELECT key FROM app").map_err(failed)?;
+    let apps: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(failed)?;
+    for app in apps {
+        let before = own.iter().find(|(key, _)| *key == app).map_or(rest, |(_, before)| *before);
+        settled_before(conn, Some(app), before, purge.limit, &mut old)?;
+    }
+    Ok(old)
+}
+
+/// Adds messages made before a key of which no delivery is open, until there are `limit`.
+fn settled_before(
+    conn: &Connection,
+    app: Option<i64>,
+    before: i64,
+    limit: usize,
+    old: &mut Vec<Old>,
+) -> Result<(), StoreError> {
+    let sql = match app {
+        Some(_) => "SELECT key, app FROM message WHERE app = ?1 AND key < ?2 ORDER BY key",
+        None => "SELECT key, app FROM message WHERE ?1 IS NULL AND key < ?2 ORDER BY key",
+    };
+    let mut statement = conn.prepare_cached(sql).map_err(failed)?;
+    let mut found = statement.query(params![app, before]).map_err(failed)?;
+    while old.len() < limit
+        && let Some(row) = found.next().map_err(failed)?
+    {
+        let candidate = Old { message: row.get(0).map_err(failed)?, app: row.get(1).map_err(failed)? };
+        if !is_open(conn, &candidate)? {
+            old.push(candidate);
+        }
+    }
+    Ok(())
+}
+
+fn is_open(conn: &Connection, old: &Old) -> Result<bool, StoreError> {
+    conn.prepare_cached(
+        "SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint = e.key AND d.message = ?1
+         WHERE e.app = ?2 AND d.state IN (0, 1, 5)",
+    )
+    .and_then(|mut s| s.exists(params![old.message, old.app]))
+    .map_err(failed)
+}
+
+/// Removes a message with its deliveries and attempts, unless somebody asked for it again meanwhile.
+fn remove(tx: &Tx<'_>, old: &Old) -> Result<usize, StoreError> {
+    if is_open(tx.conn, old)? {
+        return Ok(0);
+    }
+    for sql in [
+        "DELETE FROM delivery WHERE message = ?1 AND endpoint IN (SELECT key FROM endpoint WHERE app = ?2)",
+        "DELETE FROM attempt WHERE message = ?1 AND app = ?2",
+        "DELETE FROM message WHERE key = ?1 AND app = ?2",
+    ] {
+        tx.conn.prepare_cached(sql).and_then(|mut s| s.execute(params![old.message, old.app])).map_err(failed)?;
+    }
+    Ok(1)
 }

@@ -98,11 +98,9 @@ impl Writer {
         Self { jobs: Some(jobs), waiting, thread }
     }
 
-    fn hand_in(&self, job: Job) -> Result<(), Job> {
-        match &self.jobs {
-            Some(jobs) => jobs.send(job).map_err(|e| e.0),
-            None => Err(job),
-        }
+    fn hand_in(&self, job: Job) -> Result<(), StoreError> {
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if sent { Ok(()) } else { Err(stopped()) }
     }
 
     pub(super) async fn accept(&self, messages: Vec<Accept>) -> Result<Vec<Accepted>, StoreError> {
@@ -112,7 +110,7 @@ impl Writer {
             return Err(StoreError::Busy);
         }
         let (answer, answered) = oneshot::channel();
-        self.hand_in(Job::Accept { messages, answer }).map_err(|_| stopped())?;
+        self.hand_in(Job::Accept { messages, answer })?;
         answered.await.map_err(|_| stopped())?
     }
 
@@ -133,7 +131,7 @@ impl Writer {
                 let _ = answer.send(commit.and(result));
             })
         });
-        self.hand_in(Job::Write(job)).map_err(|_| stopped())?;
+        self.hand_in(Job::Write(job))?;
         answered.await.map_err(|_| stopped())?
     }
 }

@@ -1,0 +1,268 @@
+//! `schoolbell demo`: the main job with no set-up. A real server on a scratch database, a receiver that checks
+//! signatures, five platforms, and a steady stream of what happens in their classrooms.
+//!
+//! It talks to its server over HTTP only, like any platform would.
+
+mod dice;
+mod receiver;
+mod screen;
+mod stories;
+
+use super::Failure;
+use crate::{
+    app::App,
+    client::{ApiClient, ClientError},
+    clock::SystemClock,
+    logging, secrets,
+    server::{self, Limits},
+    settings::{Database, Hidden, Settings},
+    stop,
+};
+use clap::Args;
+use dice::Dice;
+use domain::{Clock as _, OrganizationId, retry::parse_duration};
+use hyper::Method;
+use receiver::Receiver;
+use screen::{Note, Screen};
+use serde_json::{Value, json};
+use service::Tokens;
+use std::{
+    fs::{self, DirBuilder},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use stories::{Event, Stage, TENANTS, Tenant};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+/// Where it listens if nobody else does.
+const PORT: u16 = 8484;
+/// Short, so that a retry can be watched.
+const RETRY_SCHEDULE: &str = "2s,4s,8s,30s,2m";
+/// Events on their way to the server at the same time.
+const PUBLISHING: usize = 16;
+/// What the end waits for deliveries that are still on their way.
+const LAST_DELIVERIES: Duration = Duration::from_secs(3);
+
+/// How to show it.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Events per second
+    #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = rate)]
+    rate: f64,
+    /// Ends by itself after this long, such as 10s or 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    duration: Option<Duration>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.01..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err("use a number from 0.01 to 10000".into()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "use a number with a unit, such as 10s or 5m".into())
+}
+
+/// Runs until it is interrupted, or for as long as it was told.
+pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let scratch = Scratch::make()?;
+    let mut settings = Settings::defaults();
+    settings.listen = free_address().await;
+    settings.database = Database::Sqlite(scratch.0.join("demo.db"));
+    settings.retry_schedule = RETRY_SCHEDULE.parse().map_err(Failure::other)?;
+    settings.allow_subnets = vec![Ipv4Addr::LOCALHOST.into_net()];
+    // Its failures are on purpose, and are told in the stream of deliveries.
+    settings.log_level = "error".into();
+    logging::start(&settings);
+
+    let app = App::start(&settings).await?;
+    let server = format!("http://{}", app.address());
+    let token = demo_token(&settings)?;
+    let (stop_server, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(app.run(async {
+        let _ = stopped.await;
+    }));
+
+    let (notes, incoming) = mpsc::unbounded_channel();
+    let listener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).await.map_err(Failure::other)?;
+    let receiving = listener.local_addr().map_err(Failure::other)?;
+    let client = ApiClient::new(&server, token.clone()).map_err(Failure::other)?;
+    let receiver = Receiver::new(set_up(&client, receiving).await.map_err(Failure::other)?, notes.clone());
+    let (stop_receiver, stopped) = oneshot::channel::<()>();
+    let receiving = tokio::spawn(server::run(listener, receiver.router(), Limits::SMALL, async {
+        let _ = stopped.await;
+    }));
+
+    introduce(&server, &token, &args);
+    let screen = tokio::spawn(Screen::new(client.clone()).run(incoming));
+    let end = async {
+        match args.duration {
+            Some(time) => tokio::select! { () = stop::asked() => {}, () = sleep(time) => {} },
+            None => stop::asked().await,
+        }
+    };
+    publish(&client, args.rate, notes, end).await;
+
+    // All senders of notes are gone when the receiver is; until then late deliveries are still shown.
+    let _ = timeout(LAST_DELIVERIES, wait_for_quiet(&client)).await;
+    let _ = stop_server.send(());
+    let _ = serving.await;
+    let _ = stop_receiver.send(());
+    let _ = receiving.await;
+    drop(receiver);
+    let summary = screen.await.map_err(Failure::other)?;
+    println!("\n{summary}");
+    drop(scratch);
+    Ok(())
+}
+
+/// A folder of its own, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, Failure> {
+        let mut unique = [0; 8];
+        store::seal::fill_random(&mut unique);
+        let name = format!("schoolbell-demo-{:016x}", u64::from_le_bytes(unique));
+        let path = std::env::temp_dir().join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|e| Failure::other(format!("cannot make the scratch folder {}: {e}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("schoolbell: the scratch folder {} could not be removed: {error}", self.0.display());
+        }
+    }
+}
+
+trait IntoNet {
+    fn into_net(self) -> ipnet::IpNet;
+}
+
+impl IntoNet for Ipv4Addr {
+    fn into_net(self) -> ipnet::IpNet {
+        std::net::IpAddr::V4(self).into()
+    }
+}
+
+/// The usual address, or one with a free port if another server has it.
+async fn free_address() -> SocketAddr {
+    let usual = (Ipv4Addr::LOCALHOST, PORT).into();
+    if server::bind(usual).await.is_ok() { usual } else { (Ipv4Addr::LOCALHOST, 0).into() }
+}
+
+fn demo_token(settings: &Settings) -> Result<Hidden, Failure> {
+    let organization: OrganizationId = OrganizationId::DEFAULT.parse().map_err(Failure::other)?;
+    let secret = secrets::jwt_secret(settings)?;
+    Ok(Hidden::new(Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now())))
+}
+
+/// Makes applications, event types and endpoints; answers the endpoints' secrets.
+async fn set_up(client: &ApiClient, receiver: SocketAddr) -> Result<Vec<String>, ClientError> {
+    let mut secrets = Vec::new();
+    for tenant in &TENANTS {
+        post(client, "/app/", json!({ "name": tenant.name, "uid": tenant.uid })).await?;
+        for (name, description) in tenant.event_types {
+            post(client, "/event-type/", json!({ "name": name, "description": description })).await?;
+        }
+        let endpoint = json!({
+            "uid": "receiver",
+            "description": tenant.receiver,
+            "url": format!("http://{receiver}/{}", tenant.uid),
+        });
+        post(client, &format!("/app/{}/endpoint/", tenant.uid), endpoint).await?;
+        let path = format!("/app/{}/endpoint/receiver/secret/", tenant.uid);
+        let secret = client.call(Method::GET, &path, None).await?;
+        secrets.push(secret["key"].as_str().unwrap_or_default().to_owned());
+    }
+    Ok(secrets)
+}
+
+async fn post(client: &ApiClient, path: &str, body: Value) -> Result<Value, ClientError> {
+    client.call(Method::POST, path, Some(body.to_string().into())).await
+}
+
+/// What somebody needs who wants to look around.
+fn introduce(server: &str, token: &Hidden, args: &DemoArgs) {
+    let tenant = &TENANTS[1];
+    let (rate, end) = (args.rate, if args.duration.is_none() { " Ctrl-C ends it." } else { "" });
+    println!("Schoolbell listens on {server}");
+    println!("  API and its documentation   {server}/docs");
+    println!("  What it counts              {server}/metrics");
+    println!("\nPublish an event yourself:\n");
+    println!("  export SCHOOLBELL_TOKEN={}", token.expose());
+    println!("  curl {server}/api/v1/app/{}/msg/ -H \"Authorization: Bearer $SCHOOLBELL_TOKEN\" \\", tenant.uid);
+    println!("    -d '{{\"eventType\": \"room.created\", \"payload\": {{\"event\": \"room.created\"}}}}'\n");
+    println!("{} classrooms, {rate} events per second; one receiver fails now and then.{end}\n", TENANTS.len());
+}
+
+/// Publishes events at a steady rate until the end.
+async fn publish(client: &ApiClient, rate: f64, notes: mpsc::UnboundedSender<Note>, end: impl Future<Output = ()>) {
+    let mut unique = [0; 8];
+    store::seal::fill_random(&mut unique);
+    let mut stage = Stage::new(Dice::new(u64::from_le_bytes(unique)));
+    let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let seats = Arc::new(Semaphore::new(PUBLISHING));
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            _ = ticks.tick() => {}
+        }
+        let (who, event) = stage.next(SystemClock.now());
+        // The semaphore is never closed.
+        let Ok(seat) = seats.clone().acquire_owned().await else { break };
+        let (client, notes) = (client.clone(), notes.clone());
+        tokio::spawn(async move {
+            let _seat = seat;
+            publish_one(&client, &TENANTS[who], event, &notes).await;
+        });
+    }
+    // Those that began are finished.
+    let _ = seats.acquire_many(PUBLISHING as u32).await;
+}
+
+async fn publish_one(client: &ApiClient, tenant: &'static Tenant, event: Event, notes: &mpsc::UnboundedSender<Note>) {
+    let began = Instant::now();
+    let channels = (!event.channels.is_empty()).then_some(event.channels);
+    let body = json!({ "eventType": event.event_type, "channels": channels, "payload": event.payload });
+    let note = match post(client, &format!("/app/{}/msg/?with_content=false", tenant.uid), body).await {
+        Ok(answer) => Note::Published {
+            id: answer["id"].as_str().unwrap_or_default().to_owned(),
+            event_type: event.event_type,
+            began,
+        },
+        Err(error) => Note::Refused { tenant, event_type: event.event_type, error: error.to_string() },
+    };
+    // The screen is only gone when the demo is over.
+    let _ = notes.send(note);
+}
+
+/// Returns when no delivery of the last moments is open any more.
+async fn wait_for_quiet(client: &ApiClient) {
+    for tenant in &TENANTS {
+        let path = format!("/app/{}/endpoint/receiver/msg/?status=3&limit=1&with_content=false", tenant.uid);
+        while client
+            .call(Method::GET, &path, None)
+            .await
+            .is_ok_and(|list| list["data"].as_array().is_some_and(|open| !open.is_empty()))
+        {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

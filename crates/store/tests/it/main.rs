@@ -1,0 +1,113 @@
+//! The embedded engine against the behaviour suite, and what it does in its own way.
+
+use async_trait::async_trait;
+use domain::{
+    AppKey, Application, ApplicationId, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets, Timestamp,
+};
+use std::{path::PathBuf, sync::Arc};
+use store::{Commit, Config as _, MainKey, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
+use tempfile::TempDir;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// A database file in a folder of its own.
+struct OnDisk {
+    folder: TempDir,
+    key: MainKey,
+}
+
+impl OnDisk {
+    fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder for scratch files"), key: MainKey::generate() }
+    }
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+}
+
+#[async_trait]
+impl Fixture for OnDisk {
+    async fn open(&self) -> (Arc<dyn Store>, UnboundedReceiver<Commit>) {
+        let (store, commits) = Sqlite::open(&self.path(), &self.key).expect("the store opens");
+        (Arc::new(store), commits)
+    }
+}
+
+mod sqlite {
+    use super::*;
+    store::conformance_tests!(OnDisk::fresh());
+}
+
+#[test]
+fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
+    let disk = OnDisk::fresh();
+    let first = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
+    assert!(matches!(Sqlite::open(&disk.path(), &disk.key), Err(StoreError::InUse(_))));
+    drop(first);
+    assert!(Sqlite::open(&disk.path(), &disk.key).is_ok());
+}
+
+#[test]
+fn another_key_is_refused() {
+    let disk = OnDisk::fresh();
+    drop(Sqlite::open(&disk.path(), &disk.key).expect("the store opens"));
+    assert!(matches!(Sqlite::open(&disk.path(), &MainKey::generate()), Err(StoreError::WrongKey)));
+    assert!(Sqlite::open(&disk.path(), &disk.key).is_ok());
+}
+
+#[tokio::test]
+async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
+    let disk = OnDisk::fresh();
+    let (store, _commits) = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let app = Application {
+        key: AppKey(0),
+        id: ApplicationId(Ksuid([1; 20])),
+        organization: "org_a".parse().expect("an organization's id"),
+        uid: None,
+        name: "can be read".into(),
+        throttle_rate: None,
+        metadata: Default::default(),
+        options: Default::default(),
+        created_at: now,
+        updated_at: now,
+        revision: 0,
+    };
+    let app = store.create_application(app).await.expect("it is stored");
+    let (current, retired) = (Secret::Hmac(b"first key of the endpoint".into()), Secret::Ed25519([0x2a; 64]));
+    let words = [&current, &retired].map(|s| s.expose());
+    let endpoint = Endpoint {
+        key: EndpointKey(0),
+        app: app.key,
+        id: EndpointId(Ksuid([2; 20])),
+        uid: None,
+        url: "https://hidden-user:hidden-password@hooks.example.edu/".into(),
+        description: String::new(),
+        disabled: None,
+        event_types: None,
+        channels: None,
+        throttle_rate: None,
+        version: 1,
+        metadata: Default::default(),
+        headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
+        secrets: Secrets { current, retired: vec![(retired, now)] },
+        options: Default::default(),
+        failing_since: None,
+        created_at: now,
+        updated_at: now,
+        revision: 0,
+    };
+    store.create_endpoint(endpoint).await.expect("it is stored");
+    let read_all = || {
+        let entries = std::fs::read_dir(disk.folder.path()).expect("the folder is there");
+        entries.flat_map(|e| std::fs::read(e.expect("an entry").path()).expect("a file")).collect::<Vec<u8>>()
+    };
+    // With the log, and after it went into the database.
+    let open = read_all();
+    drop(store);
+    for bytes in [open, read_all()] {
+        let has = |word: &str| bytes.windows(word.len()).any(|w| w == word.as_bytes());
+        assert!(has("can be read") && has("hooks.example.edu"));
+        let secret = ["hidden-", "first key of the endpoint", &words[0], &words[1], &disk.key.expose()];
+        assert_eq!(secret.into_iter().find(|word| has(word)), None);
+    }
+}

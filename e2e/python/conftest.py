@@ -1,0 +1,75 @@
+"""Fixtures: one server and one receiver for the whole run, and an organization of its own for each test."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from support.api import Api, make_token
+from support.receiver import Hook, Receiver
+from support.server import RUNNING, Server, new_organization
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    """A folder for all files of this run."""
+    with tempfile.TemporaryDirectory(prefix="schoolbell-e2e-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server(scratch):
+    """The server that most tests share."""
+    shared = Server(scratch / "shared").start()
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def new_server(tmp_path_factory):
+    """Makes servers with settings of their own; not started yet."""
+    made = []
+
+    def make(env=None, **options) -> Server:
+        named = {name.replace("_", "-"): value for name, value in options.items()}
+        made.append(Server(tmp_path_factory.mktemp("server"), named, env))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def receiver():
+    one = Receiver()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def hook(receiver) -> Hook:
+    """An address that answers 200."""
+    return receiver.hook()
+
+
+def connect(server: Server, organization=None) -> Api:
+    """A client with an organization token."""
+    organization = organization or new_organization()
+    return Api(server.url, make_token(server.jwt_secret, organization), organization, server.jwt_secret)
+
+
+@pytest.fixture
+def api(server) -> Api:
+    """A client whose organization nobody else uses."""
+    return connect(server)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows with a failure what the servers said."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for one in list(RUNNING):
+            report.sections.append((f"server on port {one.port}", one.tail(40)))

@@ -1,0 +1,108 @@
+"""What expires goes, and the file does not grow for ever. Days pass by libfaketime, which shifts the process's clock."""
+
+import glob
+import os
+import time
+
+import pytest
+
+from conftest import connect
+from support.api import eventually
+
+LIBRARY = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
+pytestmark = [
+    pytest.mark.skipif(LIBRARY is None, reason="needs libfaketime (Debian package libfaketime)"),
+    pytest.mark.timeout(240),
+]
+
+
+def start_after(server, days):
+    """Starts the server so many days later."""
+    server.env |= {
+        "LD_PRELOAD": LIBRARY,
+        "FAKETIME": f"+{days}d",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    server.start()
+
+
+def test_payloads_and_attempts_expire_by_message_application_and_default(new_server, hook):
+    server = new_server().start()
+    api = connect(server)
+    ordinary, short = api.app()["id"], api.app(retention={"payloadDays": 20, "attemptDays": 30})["id"]
+    for app in (ordinary, short):
+        api.endpoint(app, hook.url)
+    five = api.send(ordinary, payloadRetentionPeriod=5)["id"]
+    ninety = api.send(ordinary)["id"]
+    twenty = api.send(short)["id"]
+    for app, message in ((ordinary, five), (ordinary, ninety), (short, twenty)):
+        api.attempts(app, message)
+
+    def payload(app, message):
+        return api.get(f"/app/{app}/msg/{message}").json().get("payload")
+
+    expired, kept = {"expired": True}, {"n": 1}
+    server.stop()
+    start_after(server, 6)
+    eventually(lambda: payload(ordinary, five) == expired, 90, "a payload did not expire")
+    assert payload(ordinary, ninety) == payload(short, twenty) == kept
+    assert len(api.attempts(ordinary, five)) == 1, "the attempts stay"
+
+    server.stop()
+    start_after(server, 21)
+    eventually(lambda: payload(short, twenty) == expired, 90, "a payload did not expire")
+    assert payload(ordinary, ninety) == kept
+
+    server.stop()
+    start_after(server, 31)
+    eventually(lambda: api.get(f"/app/{short}/msg/{twenty}").status_code == 404, 90, "a message's row did not go")
+    assert api.get(f"/app/{short}/msg").json()["data"] == []
+    assert payload(ordinary, ninety) == kept
+
+    server.stop()
+    start_after(server, 91)
+    eventually(lambda: payload(ordinary, ninety) == expired, 90, "a payload did not expire")
+    hook.stays_at(3, 0)
+
+
+def size(server):
+    path = server.database.removeprefix("sqlite:")
+    return sum(os.path.getsize(p) for p in glob.glob(f"{path}*"))
+
+
+def test_the_file_does_not_grow_for_ever_and_removal_does_not_stall_delivery(new_server, hook):
+    server = new_server().start()
+    api = connect(server)
+    # Messages that nobody takes: only storage is looked at.
+    silent, app = api.app(retention={"payloadDays": 1, "attemptDays": 2})["id"], api.app()["id"]
+    api.endpoint(app, hook.url)
+
+    def fill():
+        for _ in range(15):
+            api.batch(silent, [{"eventType": "a.b", "payload": {"filling": "x" * 4000}}] * 400)
+
+    fill()
+    server.stop()
+    full = size(server)
+    assert full > 15 * 400 * 4000
+    for days in (4, 8, 12):
+        start_after(server, days)
+        slowest = 0.0
+        deadline = time.monotonic() + 90
+        while True:
+            sent = time.time()
+            message = api.send(app)["id"]
+            arrived = eventually(lambda: next((r.at for r in reversed(list(hook.received)) if r.id == message), None))
+            # The server's clock is days ahead, the receiver's is not.
+            slowest = max(slowest, arrived - sent)
+            left = api.get(f"/app/{silent}/msg", limit=1).json()["data"]
+            if not left:
+                break
+            assert time.monotonic() < deadline, "expired messages are still there"
+            time.sleep(0.02)
+        print(f"day {days}: slowest delivery during removal {slowest * 1000:.0f} ms")
+        assert slowest < 1.5
+        fill()
+        server.stop()
+        assert size(server) < 1.5 * full, "the space of expired messages was not used again"
