@@ -8,9 +8,13 @@
 
 mod breaker;
 mod engine;
+mod health;
 mod lane;
+#[cfg(test)]
+mod lane_model;
 mod rate;
 mod report;
+mod timers;
 mod upkeep;
 
 pub use engine::{Engine, EngineParts, EngineSettings, Seats};
