@@ -7,6 +7,7 @@ use crate::{
     settings::{Database, Settings},
 };
 use api::ApiState;
+use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
 use outbound::{Client, ClientOptions, Guard};
@@ -65,17 +66,20 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    api: Arc<ApiState>,
+    router: Router,
     engine: Engine,
-    _upkeep: Upkeep,
+    upkeep: Upkeep,
     reports: JoinHandle<()>,
 }
 
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
-    pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        settings: &Settings,
+        bind: impl AsyncFnOnce(SocketAddr) -> io::Result<TcpListener>,
+    ) -> Result<Self, StartError> {
         // First, because whatever counts asks for its counters when it is made.
-        let metrics = api::figures::install()?;
+        let figures = api::figures::install()?;
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
         let Database::Sqlite(path) = &settings.database;
@@ -87,7 +91,7 @@ impl App {
         let directory = Arc::new(Directory::new(store));
 
         let bind_error = |error| StartError::Bind { address: settings.listen, error };
-        let listener = server::bind(settings.listen).await.map_err(bind_error)?;
+        let listener = bind(settings.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
@@ -134,10 +138,10 @@ impl App {
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
+        let router = api::router(ApiState::new(service, Some(figures)));
 
-        let api = ApiState::new(service, Some(metrics));
         let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, api, engine, _upkeep: upkeep, reports })
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports })
     }
 
     /// Where it listens.
@@ -153,13 +157,14 @@ impl App {
             tracing::info!("stopping");
             let _ = stopping.send(());
         };
-        let serve = server::run(self.listener, api::router(self.api), self.limits, stop);
+        let serve = server::run(self.listener, self.router, self.limits, stop);
         // Requests and deliveries in flight have the same time, side by side.
         let deliver = async {
             let _ = stopped.await;
             self.engine.stop(GRACE).await;
         };
         tokio::join!(serve, deliver);
+        self.upkeep.stop().await;
         self.reports.abort();
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs};
 use domain::OrganizationId;
 use settings::Flags;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -84,14 +84,21 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
-    let on_runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other);
     match command {
         Command::Token(args) => commands::token::run(&args.organization, flags),
-        Command::Serve => on_runtime()?.block_on(commands::serve::run(flags)),
-        Command::Listen(args) => on_runtime()?.block_on(commands::listen::run(args)),
-        Command::Send(args) => on_runtime()?.block_on(commands::send::run(args, flags)),
-        Command::Demo(args) => on_runtime()?.block_on(commands::demo::run(args)),
+        Command::Serve => on_runtime(commands::serve::run(flags)),
+        Command::Listen(args) => on_runtime(commands::listen::run(args)),
+        Command::Send(args) => on_runtime(commands::send::run(args, flags)),
+        Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
+}
+
+fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other)?;
+    let result = runtime.block_on(command);
+    // A query that still runs has nobody to answer to.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 #[cfg(test)]

@@ -45,6 +45,14 @@ pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// Opens the listening socket there, or on a free port of the same host if somebody else has this one.
+pub(crate) async fn bind_nearby(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address).await {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => bind((address.ip(), 0).into()).await,
+        bound => bound,
+    }
+}
+
 /// Serves `router` until `stop` is over, then lets requests in flight finish.
 pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, stop: impl Future<Output = ()>) {
     let seats = Arc::new(Semaphore::new(limits.connections));

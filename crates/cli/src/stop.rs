@@ -5,14 +5,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What a shell reports for a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Waits until somebody asks the process to stop. From then on a second signal ends it at once.
-pub(crate) async fn asked() {
+/// Listens from now on; what it answers is over when somebody asks the process to stop. From then on a second signal
+/// ends it at once.
+pub(crate) fn listen() -> impl Future<Output = ()> + Send {
     let mut signals = Signals::new();
-    signals.next().await;
-    tokio::spawn(async move {
+    async move {
         signals.next().await;
-        std::process::exit(INTERRUPTED);
-    });
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(INTERRUPTED);
+        });
+    }
 }
 
 struct Signals {

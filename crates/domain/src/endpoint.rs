@@ -129,3 +129,91 @@ impl Endpoint {
         self.options.retry_schedule.as_ref().or(app.options.retry_schedule.as_ref()).unwrap_or(server)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::Ksuid, secret::Secret};
+    use proptest::{prelude::*, sample::subsequence};
+
+    const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "b"];
+    const CHANNELS: [&str; 4] = ["course:1", "course:12", "course", "x"];
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            key: EndpointKey(1),
+            app: AppKey(1),
+            id: EndpointId(Ksuid::MIN),
+            uid: None,
+            url: "https://example.com/".to_owned(),
+            description: String::new(),
+            disabled: None,
+            event_types: None,
+            channels: None,
+            throttle_rate: None,
+            version: 1,
+            metadata: BTreeMap::new(),
+            headers: Vec::new(),
+            secrets: Secrets::new(Secret::Hmac(vec![0; 24])),
+            options: EndpointOptions::default(),
+            failing_since: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            revision: 1,
+        }
+    }
+
+    fn type_names(names: &[&str]) -> BTreeSet<EventTypeName> {
+        names.iter().map(|n| EventTypeName::new(n).unwrap()).collect()
+    }
+
+    fn channels(names: &[&str]) -> BTreeSet<Channel> {
+        names.iter().map(|n| Channel::new(n).unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_the_plain_rule_says(
+            disabled in prop::option::of(Just(DisabledBecause::Asked)),
+            wants_types in prop::option::of(subsequence(TYPES.to_vec(), 0..=4)),
+            wants_channels in prop::option::of(subsequence(CHANNELS.to_vec(), 0..=4)),
+            of_type in prop::sample::select(TYPES.to_vec()),
+            on_channels in subsequence(CHANNELS.to_vec(), 0..=4),
+        ) {
+            let mut e = endpoint();
+            e.disabled = disabled;
+            e.event_types = wants_types.as_deref().map(type_names);
+            e.channels = wants_channels.as_deref().map(channels);
+
+            // The rule as one would tell it, on plain texts: whole names are compared, never their beginnings.
+            let mut takes = disabled.is_none();
+            if let Some(types) = &wants_types {
+                takes &= types.iter().filter(|t| **t == of_type).count() == 1;
+            }
+            if let Some(mine) = &wants_channels {
+                let mut common = 0;
+                for a in mine {
+                    for b in &on_channels {
+                        common += usize::from(a == b);
+                    }
+                }
+                takes &= common > 0;
+            }
+            let event_type = EventTypeName::new(of_type).unwrap();
+            prop_assert_eq!(e.takes(&event_type, &channels(&on_channels)), takes);
+        }
+
+        #[test]
+        fn a_selection_that_grows_never_loses_a_message(
+            fewer in subsequence(CHANNELS.to_vec(), 1..=4),
+            more in subsequence(CHANNELS.to_vec(), 0..=4),
+            on_channels in subsequence(CHANNELS.to_vec(), 0..=4),
+        ) {
+            let (mut narrow, mut wide) = (endpoint(), endpoint());
+            narrow.channels = Some(channels(&fewer));
+            wide.channels = Some(channels(&fewer).into_iter().chain(channels(&more)).collect());
+            let (event_type, labels) = (EventTypeName::new("a").unwrap(), channels(&on_channels));
+            prop_assert!(!narrow.takes(&event_type, &labels) || wide.takes(&event_type, &labels));
+        }
+    }
+}

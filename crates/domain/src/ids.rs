@@ -12,6 +12,10 @@ use svix_ksuid::{KsuidLike as _, KsuidMs};
 const KSUID_EPOCH: i64 = 1_400_000_000;
 /// Microseconds of one tick.
 const TICK_MICROS: i64 = 4_000;
+/// The last instant that an id can hold, in 2082; microseconds since the KSUID epoch.
+const LAST_MICROS: i64 = (i32::MAX as i64 + 1) * 1_000_000 - 1;
+/// [`Ksuid::MAX`] as text. The digits are in the order of ASCII, so texts compare like ids.
+const GREATEST: &str = "aWgEPTl1tmebfsQzFP4bxwgy80V";
 
 /// 20 bytes: 4 of seconds since 2014, 1 of 4 ms ticks, 15 that make it unique. Byte order is creation order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +61,8 @@ impl Ksuid {
         KsuidMs::from_bytes(self.0).to_string()
     }
     fn read(text: &str) -> Option<Self> {
-        if text.len() != 27 {
+        // Longer or greater texts would be read modulo 2^160: another text for the same id.
+        if text.len() != GREATEST.len() || text > GREATEST {
             return None;
         }
         KsuidMs::from_base62(text).ok().map(|k| Self(*k.bytes()))
@@ -65,10 +70,10 @@ impl Ksuid {
 }
 
 fn tick_of(at: Timestamp) -> u64 {
-    let micros = (at.as_micros() - KSUID_EPOCH * 1_000_000).max(0);
+    let micros = at.as_micros().saturating_sub(KSUID_EPOCH * 1_000_000).clamp(0, LAST_MICROS);
     let (s, rest) = (micros / 1_000_000, micros % 1_000_000);
     // Seconds in the high 32 bits of 40, the tick of the second (0..250) in the low 8.
-    ((s.min(i64::from(i32::MAX)) as u64) << 8) | (rest / TICK_MICROS) as u64
+    ((s as u64) << 8) | (rest / TICK_MICROS) as u64
 }
 
 fn tick_bytes(tick: u64) -> [u8; 5] {
@@ -250,6 +255,8 @@ impl IdGenerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
 
     fn fixed(b: &mut [u8]) {
         b.fill(0x41);
@@ -293,8 +300,111 @@ mod tests {
     }
 
     #[test]
+    fn the_greatest_text_is_that_of_the_greatest_id() {
+        assert_eq!(Ksuid::MAX.text(), GREATEST);
+        assert_eq!(Ksuid::read(GREATEST), Some(Ksuid::MAX));
+        assert_eq!(Ksuid::read("aWgEPTl1tmebfsQzFP4bxwgy80W"), None);
+    }
+
+    #[test]
     fn parts_join_to_the_same_id() {
         let (k, _) = IdGenerator::after(None).next(Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), &mut fixed);
         assert_eq!(Ksuid::from_parts(k.head(), k.tail()), k);
+    }
+
+    /// What happens to a clock and to the process between two ids.
+    #[derive(Clone, Debug)]
+    enum Between {
+        Passes(u64),
+        StepsBack(u64),
+        Restarts,
+        Burst(u32),
+    }
+
+    fn between() -> impl Strategy<Value = Between> {
+        prop_oneof![
+            4 => (0..20_000u64).prop_map(Between::Passes),
+            1 => (0..10_000_000_000u64).prop_map(Between::Passes),
+            1 => (0..10_000_000_000u64).prop_map(Between::StepsBack),
+            1 => Just(Between::Restarts),
+            // So many ids in one tick that the count runs over.
+            1 => (COUNT_MAX - 3..=COUNT_MAX).prop_map(Between::Burst),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn ids_and_heads_grow_whatever_the_clock_does_and_over_restarts(
+            begin in 1_400_000_000_000_000..3_000_000_000_000_000i64,
+            steps in prop::collection::vec(between(), 1..60),
+            seed: u64,
+        ) {
+            let mut noise = seed;
+            let mut random = |b: &mut [u8]| b.fill_with(|| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (noise >> 56) as u8
+            });
+            let mut now = Timestamp::from_micros(begin);
+            let mut g = IdGenerator::after(None);
+            let mut last = g.next(now, &mut random);
+            for step in steps {
+                match step {
+                    Between::Passes(micros) => now = now.plus(Duration::from_micros(micros)),
+                    Between::StepsBack(micros) => now = now.minus(Duration::from_micros(micros)),
+                    Between::Restarts => g = IdGenerator::after(Some(last.0)),
+                    Between::Burst(count) => g.count = g.count.max(count),
+                }
+                let next = g.next(now, &mut random);
+                prop_assert!(next.0 > last.0, "{:?} after {:?}", next.0, last.0);
+                prop_assert!(next.0.head() > last.0.head());
+                // Lists compare ids with instants: both must be of the same tick.
+                prop_assert!(Ksuid::lowest_at(next.1) <= next.0);
+                prop_assert!(next.0.timestamp() <= next.1 && next.1.since(next.0.timestamp()) < Duration::from_millis(4));
+                prop_assert!(matches!(step, Between::Restarts) || next.1 >= last.1);
+                last = next;
+            }
+        }
+
+        #[test]
+        fn every_id_is_written_in_one_way_and_reads_back(bytes: [u8; 20]) {
+            let id = EndpointId(Ksuid(bytes));
+            let text = id.to_string();
+            prop_assert_eq!(text.len(), 3 + 27);
+            prop_assert_eq!(text.parse(), Ok(id));
+            prop_assert!(text.parse::<MessageId>().is_err());
+            prop_assert_eq!(serde_json::from_str::<EndpointId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        }
+
+        #[test]
+        fn texts_sort_like_their_ids(a: [u8; 20], b: [u8; 20]) {
+            let (a, b) = (TaskId(Ksuid(a)), TaskId(Ksuid(b)));
+            prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+        }
+
+        #[test]
+        fn a_text_that_is_read_as_an_id_is_how_that_id_is_written(rest in "[0-9A-Za-z]{27}|[z]{0,6}[0-9A-Za-z]{21,27}|\\PC{0,30}") {
+            let text = format!("app_{rest}");
+            if let Ok(id) = text.parse::<ApplicationId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn parts_of_any_id_of_this_century_join_again(seconds in 0..0x7fff_ffffu32, rest: [u8; 16]) {
+            let mut bytes = [0; 20];
+            bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+            bytes[4..].copy_from_slice(&rest);
+            let k = Ksuid(bytes);
+            prop_assert_eq!(Ksuid::from_parts(k.head(), k.tail()), k);
+        }
+
+        #[test]
+        fn the_lowest_id_of_an_instant_is_not_after_it_and_never_falls(a: i64, b: i64, c in 0..4_000_000_000_000_000i64) {
+            let mut instants = [a, b, c, c + 1].map(Timestamp::from_micros);
+            instants.sort_unstable();
+            prop_assert!(instants.windows(2).all(|w| Ksuid::lowest_at(w[0]) <= Ksuid::lowest_at(w[1])));
+            let c = Timestamp::from_micros(c.max(KSUID_EPOCH * 1_000_000));
+            prop_assert!(Ksuid::lowest_at(c).timestamp() <= c);
+        }
     }
 }

@@ -87,6 +87,7 @@ impl Uid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_keep_to_the_alphabet() {
@@ -98,5 +99,31 @@ mod tests {
         assert!(EventTypeName::new("é").is_err());
         assert_eq!(Uid::checked("app_x", "app_"), Err(NameError::LooksLikeId));
         assert!(Uid::checked("app_x", "ep_").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_what_its_rule_says_and_stays_as_it_was_written(text in "[a-zA-Z0-9_.:+-]{0,260}|\\PC{0,12}|[ -~]{0,12}") {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let fits = |extra: &str| {
+                (1..=256).contains(&text.len()) && text.chars().all(|c| plain(c) || extra.contains(c))
+            };
+            prop_assert_eq!(EventTypeName::new(&text).is_ok(), fits(""));
+            prop_assert_eq!(Uid::new(&text).is_ok(), fits(""));
+            prop_assert_eq!(Channel::new(&text).is_ok(), fits(":+"));
+            prop_assert_eq!(OrderKey::new(&text).is_ok(), fits(":+"));
+            prop_assert_eq!(Uid::checked(&text, "ep_").is_ok(), fits("") && !text.starts_with("ep_"));
+            if let Ok(name) = Channel::new(&text) {
+                prop_assert_eq!(name.as_str(), &text);
+                let json = serde_json::to_string(&name).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Channel>(&json).unwrap(), name);
+            }
+        }
+
+        #[test]
+        fn json_cannot_bring_in_a_name_that_breaks_the_rule(text in "\\PC{0,12}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(serde_json::from_str::<EventTypeName>(&json).is_ok(), EventTypeName::new(&text).is_ok());
+        }
     }
 }

@@ -170,7 +170,9 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureReason;
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     fn answered(status: u16, retry_after: Option<u64>) -> Outcome {
         Outcome::Answered { status, body: Bytes::new(), retry_after: retry_after.map(Duration::from_secs) }
@@ -208,5 +210,104 @@ mod tests {
         assert_eq!(decide(&s, &finals, &answered(410, None), 1, t, 0.5), Verdict::Gone);
         assert_eq!(decide(&s, &finals, &answered(404, None), 1, t, 0.5), Verdict::Failed);
         assert_eq!(decide(&s, &finals, &answered(500, None), 8, t, 0.5), Verdict::Failed);
+    }
+
+    fn schedules() -> impl Strategy<Value = RetrySchedule> {
+        let wait = prop_oneof![0..10_000u64, 0..=WAIT_MAX.as_millis() as u64, Just(WAIT_MAX.as_millis() as u64)];
+        prop::collection::vec(wait.prop_map(Duration::from_millis), 0..=WAITS_MAX)
+            .prop_map(|waits| RetrySchedule::new(waits).unwrap())
+    }
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        let asked = prop_oneof![
+            Just(None),
+            (0..200_000u64).prop_map(|s| Some(Duration::from_secs(s))),
+            any::<u64>().prop_map(|s| Some(Duration::from_secs(s))),
+            Just(Some(Duration::MAX)),
+        ];
+        prop_oneof![
+            (any::<u16>(), asked.clone()).prop_map(|(status, retry_after)| Outcome::Answered {
+                status,
+                body: Bytes::new(),
+                retry_after
+            }),
+            (200..600u16, asked).prop_map(|(status, retry_after)| Outcome::Answered {
+                status,
+                body: Bytes::new(),
+                retry_after
+            }),
+            prop::option::of(100..600u16).prop_map(|status| Outcome::Failed {
+                reason: FailureReason::ResponseTimeout,
+                status,
+                detail: String::new()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_retry_is_never_too_early_and_only_a_receiver_delays_it_by_a_day_at_most(
+            schedule in schedules(),
+            finals in prop::collection::btree_set(any::<u16>(), 0..5),
+            outcome in outcomes(),
+            tries in prop_oneof![0..70u32, any::<u32>()],
+            ended in prop_oneof![0..4_000_000_000_000_000i64, any::<i64>()],
+            jitter in -0.5..1.5f64,
+        ) {
+            let ended = Timestamp::from_micros(ended);
+            match decide(&schedule, &finals, &outcome, tries, ended, jitter) {
+                Verdict::Delivered => prop_assert!(outcome.is_success()),
+                Verdict::Gone => prop_assert_eq!(outcome.status(), 410),
+                Verdict::Failed => prop_assert!(
+                    finals.contains(&outcome.status()) || tries.max(1) as usize > schedule.waits().len()
+                ),
+                Verdict::RetryAt(at) => {
+                    prop_assert!(!outcome.is_success() && !finals.contains(&outcome.status()));
+                    let base = schedule.waits()[(tries.max(1) - 1) as usize];
+                    let waited = at.since(ended);
+                    // A microsecond, because that is what an instant is rounded to. At the end of time there is no later.
+                    let least = base.mul_f64(0.8).saturating_sub(Duration::from_micros(1));
+                    prop_assert!(waited >= least || at.as_micros() == i64::MAX, "{waited:?} of {base:?}");
+                    prop_assert!(waited <= base.mul_f64(1.2).max(RETRY_AFTER_MAX));
+                    match &outcome {
+                        Outcome::Answered { retry_after: Some(asked), .. } => prop_assert!(
+                            waited >= (*asked).min(RETRY_AFTER_MAX) || at.as_micros() == i64::MAX
+                        ),
+                        _ => prop_assert!(waited <= base.mul_f64(1.2)),
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn tries_are_counted_by_the_schedule_and_end(schedule in schedules(), jitter in 0.0..1.0f64) {
+            let (none, mut now, mut tries) = (BTreeSet::new(), Timestamp::default(), 0);
+            loop {
+                tries += 1;
+                match decide(&schedule, &none, &answered(500, None), tries, now, jitter) {
+                    Verdict::RetryAt(at) => now = at,
+                    verdict => {
+                        prop_assert_eq!(verdict, Verdict::Failed);
+                        break;
+                    }
+                }
+            }
+            prop_assert_eq!(tries as usize, schedule.waits().len() + 1);
+        }
+
+        #[test]
+        fn a_schedule_reads_back_from_what_is_written(schedule in schedules()) {
+            prop_assert_eq!(schedule.to_string().parse::<RetrySchedule>(), Ok(schedule.clone()));
+            let json = serde_json::to_string(&schedule).unwrap();
+            prop_assert_eq!(serde_json::from_str::<RetrySchedule>(&json).unwrap(), schedule);
+        }
+
+        #[test]
+        fn foreign_text_is_a_schedule_within_the_limits_or_an_error(text in "[0-9]{0,22} ?(ms|s|m|h|d|x)?(, ?[0-9]{1,4}[smhd]){0,70}|\\PC{0,20}") {
+            if let Ok(schedule) = text.parse::<RetrySchedule>() {
+                prop_assert!(schedule.waits().len() <= WAITS_MAX && schedule.waits().iter().all(|w| *w <= WAIT_MAX));
+                prop_assert_eq!(schedule.to_string().parse::<RetrySchedule>(), Ok(schedule));
+            }
+        }
     }
 }

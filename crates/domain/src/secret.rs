@@ -90,6 +90,7 @@ impl Secrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn secrets_read_back_and_hide() {
@@ -102,5 +103,31 @@ mod tests {
         assert!(matches!(Secret::parse("whsec_%%%"), Err(SecretError::Base64(_))));
         let k = "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8DoQe/884Qvh1w3RjnS8CZZ+TWMJulDV8d3IZkElUxuA==";
         assert_eq!(Secret::parse(k).unwrap().for_receiver(), "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=");
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_of_any_allowed_length_reads_back(key in prop::collection::vec(any::<u8>(), 0..90)) {
+            let text = format!("whsec_{}", STANDARD.encode(&key));
+            match Secret::parse(&text) {
+                Ok(secret) => {
+                    prop_assert!((24..=75).contains(&key.len()));
+                    prop_assert_eq!(secret.expose(), text);
+                }
+                Err(e) => prop_assert!(e == SecretError::Length && !(24..=75).contains(&key.len())),
+            }
+        }
+
+        #[test]
+        fn retired_secrets_sign_until_their_instant_and_the_current_one_always(untils in prop::collection::vec(0..100i64, 0..8), now in 0..100i64) {
+            let secret = |n: usize| Secret::Hmac(vec![n as u8; 24]);
+            let retired = untils.iter().enumerate().map(|(n, t)| (secret(n + 1), Timestamp::from_micros(*t))).collect();
+            let secrets = Secrets { current: secret(0), retired };
+            let valid: Vec<_> = secrets.valid_at(Timestamp::from_micros(now)).cloned().collect();
+            let want: Vec<_> = std::iter::once(secret(0))
+                .chain(untils.iter().enumerate().filter(|(_, t)| **t > now).map(|(n, _)| secret(n + 1)))
+                .collect();
+            prop_assert_eq!(valid, want);
+        }
     }
 }

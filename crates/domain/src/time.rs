@@ -50,11 +50,9 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(ts) => write!(f, "{ts}"),
-            // Out of jiff's range (year 9999): only reachable by saturating arithmetic.
-            Err(_) => write!(f, "9999-12-31T23:59:59Z"),
-        }
+        // Years beyond 9999 either way have no written form; only saturating arithmetic gets there.
+        let nearest = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        write!(f, "{}", jiff::Timestamp::from_microsecond(self.0).unwrap_or(nearest))
     }
 }
 
@@ -80,6 +78,7 @@ pub trait Clock: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn dates_are_read_in_every_form_that_svix_reads() {
@@ -94,5 +93,35 @@ mod tests {
         }
         assert_eq!(Timestamp::parse("2024-05-02"), None);
         assert_eq!(want.to_string(), "2024-05-02T09:14:03.5Z");
+    }
+
+    /// Instants that have a written form.
+    fn writable() -> impl Strategy<Value = Timestamp> {
+        (jiff::Timestamp::MIN.as_microsecond()..=jiff::Timestamp::MAX.as_microsecond()).prop_map(Timestamp)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(t in writable()) {
+            prop_assert_eq!(Timestamp::parse(&t.to_string()), Some(t));
+            let json = serde_json::to_string(&t).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), t);
+        }
+
+        #[test]
+        fn every_instant_has_a_written_form_and_arithmetic_stays_in_range(micros: i64, seconds: u64, nanos in 0..1_000_000_000u32) {
+            let (t, d) = (Timestamp(micros), Duration::new(seconds, nanos));
+            prop_assert!(Timestamp::parse(&t.to_string()).is_some());
+            prop_assert!(t.minus(d) <= t && t <= t.plus(d));
+            prop_assert!(t.plus(d).since(t) <= d && t.minus(d).since(t) == Duration::ZERO);
+            prop_assert_eq!(t.as_seconds(), t.as_millis().div_euclid(1_000));
+        }
+
+        #[test]
+        fn foreign_text_is_a_date_or_none(text in "[0-9TZ:. +-]{0,40}|[ -~]{0,40}|\\PC{0,20}") {
+            if let Some(t) = Timestamp::parse(&text) {
+                prop_assert_eq!(Timestamp::parse(&t.to_string()), Some(t));
+            }
+        }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Failure> {
     let listener =
         server::bind(address).await.map_err(|e| Failure::other(format!("cannot listen on {address}: {e}")))?;
     let address = listener.local_addr().map_err(Failure::other)?;
+    let stop = stop::listen();
     println!("Listening on http://{address}. Every path takes POST; answers are {status}. Ctrl-C ends it.");
 
     let key = Arc::new(key);
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Failure> {
         }
     };
     let router = Router::new().fallback(receive).layer(DefaultBodyLimit::max(BODY_MAX));
-    server::run(listener, router, Limits::SMALL, stop::asked()).await;
+    server::run(listener, router, Limits::SMALL, stop).await;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     app::{App, StartError},
-    logging,
+    logging, server,
     settings::{Flags, Settings, stray_variables},
     stop,
 };
@@ -15,9 +15,10 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     for (name, meant) in stray_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         tracing::warn!("{name} in the environment is no setting; {meant} is");
     }
-    let app = App::start(&settings).await?;
+    let stop = stop::listen();
+    let app = App::start(&settings, server::bind).await?;
     println!("Schoolbell listens on http://{}", app.address());
-    app.run(stop::asked()).await;
+    app.run(stop).await;
     Ok(())
 }
 

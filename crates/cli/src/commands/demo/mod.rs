@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use service::Tokens;
 use std::{
     fs::{self, DirBuilder},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     sync::Arc,
@@ -40,8 +40,6 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
-/// Where it listens if nobody else does.
-const PORT: u16 = 8484;
 /// Short, so that a retry can be watched.
 const RETRY_SCHEDULE: &str = "2s,4s,8s,30s,2m";
 /// Events on their way to the server at the same time.
@@ -73,17 +71,17 @@ fn time(text: &str) -> Result<Duration, String> {
 
 /// Runs until it is interrupted, or for as long as it was told.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let stop = stop::listen();
     let scratch = Scratch::make()?;
     let mut settings = Settings::defaults();
-    settings.listen = free_address().await;
     settings.database = Database::Sqlite(scratch.0.join("demo.db"));
     settings.retry_schedule = RETRY_SCHEDULE.parse().map_err(Failure::other)?;
-    settings.allow_subnets = vec![Ipv4Addr::LOCALHOST.into_net()];
+    settings.allow_subnets = vec![IpAddr::V4(Ipv4Addr::LOCALHOST).into()];
     // Its failures are on purpose, and are told in the stream of deliveries.
     settings.log_level = "error".into();
     logging::start(&settings);
 
-    let app = App::start(&settings).await?;
+    let app = App::start(&settings, server::bind_nearby).await?;
     let server = format!("http://{}", app.address());
     let token = demo_token(&settings)?;
     let (stop_server, stopped) = oneshot::channel::<()>();
@@ -103,11 +101,14 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
 
     introduce(&server, &token, &args);
     let screen = tokio::spawn(Screen::new(client.clone()).run(incoming));
-    let end = async {
+    let time_is_up = async {
         match args.duration {
-            Some(time) => tokio::select! { () = stop::asked() => {}, () = sleep(time) => {} },
-            None => stop::asked().await,
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
         }
+    };
+    let end = async {
+        tokio::select! { () = stop => {}, () = time_is_up => {} }
     };
     publish(&client, args.rate, notes, end).await;
 
@@ -147,22 +148,6 @@ impl Drop for Scratch {
             eprintln!("schoolbell: the scratch folder {} could not be removed: {error}", self.0.display());
         }
     }
-}
-
-trait IntoNet {
-    fn into_net(self) -> ipnet::IpNet;
-}
-
-impl IntoNet for Ipv4Addr {
-    fn into_net(self) -> ipnet::IpNet {
-        std::net::IpAddr::V4(self).into()
-    }
-}
-
-/// The usual address, or one with a free port if another server has it.
-async fn free_address() -> SocketAddr {
-    let usual = (Ipv4Addr::LOCALHOST, PORT).into();
-    if server::bind(usual).await.is_ok() { usual } else { (Ipv4Addr::LOCALHOST, 0).into() }
 }
 
 fn demo_token(settings: &Settings) -> Result<Hidden, Failure> {

@@ -181,13 +181,12 @@ impl Screen {
         // All of Open edX's types begin like this, which would only push the columns apart.
         let short = event_type.trim_start_matches("org.openedx.learning.");
         let time = time_of_day(SystemClock.now());
-        println!("{time}  {:<10}  {:<21}  {short:<41}  {result}", tenant.platform, tenant.name);
+        println!("{time}  {:<10}  {:<21}  {short:<42}  {result}", tenant.platform, tenant.name);
     }
 
     fn summary(&self) -> String {
         format!(
-            "{} events published, {} deliveries taken ({} after a failed try), {} tries failed, {} still open. \
-             The scratch database is removed.",
+            "Published {}. Delivered {}, {} of these after a failed try. Failed tries: {}. Still open: {}.",
             self.accepted,
             self.delivered,
             self.delivered_later,
@@ -231,8 +230,9 @@ mod tests {
         screen.take(published("b"));
         let summary = screen.summary();
         assert!(
-            summary
-                .starts_with("2 events published, 1 deliveries taken (1 after a failed try), 1 tries failed, 1 still")
+            summary.starts_with(
+                "Published 2. Delivered 1, 1 of these after a failed try. Failed tries: 1. Still open: 1."
+            )
         );
         assert!(screen.early.is_empty());
     }
