@@ -43,8 +43,18 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(INSTALLED.get_or_init(|| handle).clone())
 }
 
-/// Says what the figures of this room mean.
+/// Says what the figures mean.
 pub(crate) fn describe() {
+    metrics::describe_counter!("schoolbell_accepted_total", "Messages that were accepted.");
+    metrics::describe_counter!("schoolbell_delivered_total", "Deliveries that their receiver took.");
+    metrics::describe_counter!("schoolbell_failed_total", "Deliveries that were given up.");
+    metrics::describe_counter!("schoolbell_attempts_failed_total", "Tries that did not succeed.");
+    metrics::describe_histogram!(
+        "schoolbell_attempt_duration_seconds",
+        "How long a try takes, from connect to answer."
+    );
+    metrics::describe_histogram!("schoolbell_commit_size", "How many accepts and results share a commit.");
+    metrics::describe_histogram!("schoolbell_commit_duration_seconds", "How long a commit takes, sync included.");
     metrics::describe_gauge!("schoolbell_waiting", "Deliveries that are waiting, held or on the wire.");
     metrics::describe_gauge!(
         "schoolbell_oldest_waiting_seconds",

@@ -2,16 +2,12 @@
 
 use crate::{
     clock::SystemClock,
-    figures,
     secrets::{self, SecretsError},
     server::{self, Limits},
     settings::{Database, Settings},
 };
 use api::ApiState;
-<<<<<<< HEAD
-=======
 use axum::Router;
->>>>>>> cli
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
 use outbound::{Client, ClientOptions, Guard};
@@ -70,29 +66,20 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-<<<<<<< HEAD
-    api: Arc<ApiState>,
-=======
     router: Router,
->>>>>>> cli
     engine: Engine,
-    _upkeep: Upkeep,
+    upkeep: Upkeep,
     reports: JoinHandle<()>,
 }
 
 impl App {
     /// Opens the database, listens, and takes up the deliveries that were left waiting.
-<<<<<<< HEAD
-    pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
-        // First, because whatever counts asks for its counters when it is made.
-        let metrics = api::figures::install()?;
-=======
     pub(crate) async fn start(
         settings: &Settings,
         bind: impl AsyncFnOnce(SocketAddr) -> io::Result<TcpListener>,
     ) -> Result<Self, StartError> {
-        let figures = figures::start();
->>>>>>> cli
+        // First, because whatever counts asks for its counters when it is made.
+        let figures = api::figures::install()?;
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
         let Database::Sqlite(path) = &settings.database;
@@ -151,15 +138,10 @@ impl App {
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let router = api::router(ApiState::new(service, figures));
+        let router = api::router(ApiState::new(service, Some(figures)));
 
-        let api = ApiState::new(service, Some(metrics));
         let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
-<<<<<<< HEAD
-        Ok(Self { listener, address, limits, api, engine, _upkeep: upkeep, reports })
-=======
-        Ok(Self { listener, address, limits, router, engine, _upkeep: upkeep, reports })
->>>>>>> cli
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports })
     }
 
     /// Where it listens.
@@ -175,17 +157,14 @@ impl App {
             tracing::info!("stopping");
             let _ = stopping.send(());
         };
-<<<<<<< HEAD
-        let serve = server::run(self.listener, api::router(self.api), self.limits, stop);
-=======
         let serve = server::run(self.listener, self.router, self.limits, stop);
->>>>>>> cli
         // Requests and deliveries in flight have the same time, side by side.
         let deliver = async {
             let _ = stopped.await;
             self.engine.stop(GRACE).await;
         };
         tokio::join!(serve, deliver);
+        self.upkeep.stop().await;
         self.reports.abort();
     }
 }

@@ -4,7 +4,6 @@ mod app;
 mod client;
 mod clock;
 mod commands;
-mod figures;
 mod logging;
 mod secrets;
 mod server;
