@@ -3,6 +3,10 @@
 //! Must not know HTTP or SQL. So far there is one format, `standard`: the bytes as they came in. Each platform adds its
 //! catalogue and formats in a folder of its own; nothing else needs to change.
 
+pub mod expression;
+#[cfg(test)]
+mod samples;
+
 use bytes::Bytes;
 use domain::{Endpoint, MessageMeta};
 
