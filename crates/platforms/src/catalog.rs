@@ -4,7 +4,7 @@
 //! platform an application has in order to decide something. Adding one is a folder with a `catalog.json`, and one line in
 //! [`all`].
 
-use crate::{Format, schema::Validator, simulate::Step};
+use crate::{Format, schema::Validator, simulate::Steps};
 use domain::{EventType, EventTypeName, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ pub struct Platform {
     /// What an endpoint starts out with.
     pub(crate) defaults: fn() -> EndpointDefaults,
     /// A believable class without end; none where there is nothing to play.
-    pub(crate) simulate: Option<fn(u64, Timestamp) -> Box<dyn Iterator<Item = Step> + Send>>,
+    pub(crate) simulate: Option<fn(u64, Timestamp) -> Steps>,
 }
 
 impl std::fmt::Debug for Platform {

@@ -25,9 +25,12 @@ pub struct Step {
     pub payload: Bytes,
 }
 
+/// Events one after the other, without end.
+pub type Steps = Box<dyn Iterator<Item = Step> + Send>;
+
 /// A class that goes on for ever; none for a platform that has nothing to play. Times in payloads start at `start` and
 /// advance by the steps' waits.
-pub fn simulate(platform: &Platform, seed: u64, start: Timestamp) -> Option<Box<dyn Iterator<Item = Step> + Send>> {
+pub fn simulate(platform: &Platform, seed: u64, start: Timestamp) -> Option<Steps> {
     platform.simulate.map(|play| play(seed, start))
 }
 
@@ -136,10 +139,7 @@ impl Scene {
 }
 
 /// Scene after scene. `play` makes one that begins at the given time, and tells how many milliseconds it takes.
-pub(crate) fn scenes(
-    start: Timestamp,
-    mut play: impl FnMut(Timestamp) -> (Scene, u64) + Send + 'static,
-) -> Box<dyn Iterator<Item = Step> + Send> {
+pub(crate) fn scenes(start: Timestamp, mut play: impl FnMut(Timestamp) -> (Scene, u64) + Send + 'static) -> Steps {
     let mut begins = start;
     // What is left of a scene after its last event is waited for before the first event of the next.
     let mut rest = Duration::ZERO;

@@ -3,7 +3,7 @@
 
 use crate::{
     format::millis,
-    simulate::{Dice, Scene, Step, scenes},
+    simulate::{Dice, Scene, Steps, scenes},
 };
 use domain::Timestamp;
 use serde::Serialize;
@@ -101,7 +101,7 @@ const TRACKS: &[(&str, &str, u64)] = &[
 const WORDS: &[&str] = &["Clear and fun.", "", "The second challenge took me a while.", "More like this, please."];
 
 /// Play after play, overlapping as they would: each scene is a few users.
-pub(super) fn tracks(seed: u64, start: Timestamp) -> Box<dyn Iterator<Item = Step> + Send> {
+pub(super) fn tracks(seed: u64, start: Timestamp) -> Steps {
     let mut dice = Dice::new(seed);
     scenes(start, move |begins| {
         let mut scene = Scene::default();
@@ -236,7 +236,7 @@ fn play(dice: &mut Dice, scene: &mut Scene, begins: Timestamp, from: u64) -> u64
                 track_slug,
                 user_id: user_id.clone(),
                 score: dice.between(3, 6),
-                content: *dice.pick(WORDS),
+                content: dice.pick(WORDS),
             };
             scene.add(at, "review.created", &review);
             if dice.chance(25) {

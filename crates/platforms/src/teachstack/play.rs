@@ -3,7 +3,7 @@
 
 use crate::{
     format::millis,
-    simulate::{Dice, PEOPLE, Scene, Step, scenes},
+    simulate::{Dice, PEOPLE, Scene, Steps, scenes},
 };
 use domain::Timestamp;
 use serde::Serialize;
@@ -144,7 +144,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// Lesson after lesson.
-pub(super) fn lessons(seed: u64, start: Timestamp) -> Box<dyn Iterator<Item = Step> + Send> {
+pub(super) fn lessons(seed: u64, start: Timestamp) -> Steps {
     let mut dice = Dice::new(seed);
     scenes(start, move |begins| lesson(&mut dice, begins))
 }
@@ -218,7 +218,7 @@ fn lesson(dice: &mut Dice, begins: Timestamp) -> (Scene, u64) {
             content_type: "application/pdf",
             size: dice.between(20_000, 90_000),
             pages: dice.between(1, 5),
-            source: *dice.pick(&["whiteboard", "pdf", "image"]),
+            source: dice.pick(&["whiteboard", "pdf", "image"]),
             url: format!("https://classroom.example/w/{id}?sig={}", dice.word(8)),
             expires_at: time(at + DAY),
         };
