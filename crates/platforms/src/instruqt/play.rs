@@ -236,7 +236,7 @@ fn play(dice: &mut Dice, scene: &mut Scene, begins: Timestamp, from: u64) -> u64
                 track_slug,
                 user_id: user_id.clone(),
                 score: dice.between(3, 6),
-                content: dice.pick(WORDS),
+                content: dice.pick::<&str>(WORDS),
             };
             scene.add(at, "review.created", &review);
             if dice.chance(25) {

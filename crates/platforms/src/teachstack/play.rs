@@ -218,7 +218,7 @@ fn lesson(dice: &mut Dice, begins: Timestamp) -> (Scene, u64) {
             content_type: "application/pdf",
             size: dice.between(20_000, 90_000),
             pages: dice.between(1, 5),
-            source: dice.pick(&["whiteboard", "pdf", "image"]),
+            source: dice.pick::<&str>(&["whiteboard", "pdf", "image"]),
             url: format!("https://classroom.example/w/{id}?sig={}", dice.word(8)),
             expires_at: time(at + DAY),
         };
