@@ -6,7 +6,8 @@
 
 use std::cell::Cell;
 
-/// Work of one run, in units of very roughly 50 ns or 50 bytes: bounds time and memory at once.
+/// Work of one run, in units of very roughly 100 ns or 50 bytes: bounds time (about 0.1 s) and memory (about 50 MiB) at
+/// once.
 pub(super) const ALLOWANCE: u64 = 1_000_000;
 /// The largest value, as JSON and with everything shared counted each time it appears.
 pub(super) const VALUE_BYTES: u64 = 8 * 1024 * 1024;

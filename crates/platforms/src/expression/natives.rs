@@ -17,6 +17,8 @@ pub(super) type Data = JustLut<Val>;
 
 /// The mark before every step of an expression. No user can write this name.
 pub(super) const STEP: &str = "step!";
+/// What a step costs: contexts and iterators are made for it.
+const STEP_COST: u64 = 4;
 /// Steps of a run that go over its limit end with this, which nothing in an expression can catch.
 const HALT: i32 = 1;
 
@@ -25,7 +27,7 @@ fn step(at: &Val) -> Result<(), Exn<'static, Val>> {
     if let Val::Int(at) = at {
         arrive(usize::try_from(*at).unwrap_or(0));
     }
-    if pay(1) { Ok(()) } else { Err(Exn::halt(HALT)) }
+    if pay(STEP_COST) { Ok(()) } else { Err(Exn::halt(HALT)) }
 }
 
 /// The functions.
@@ -271,7 +273,12 @@ fn percent_encoded(text: &str) -> Val {
     for b in text.bytes() {
         match b {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(b)),
-            _ => out.push_str(&format!("%{b:02X}")),
+            _ => {
+                out.push('%');
+                for digit in [b >> 4, b & 15] {
+                    out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+                }
+            }
         }
     }
     Val::text(out)
@@ -336,7 +343,7 @@ fn plain() -> Vec<Filter<Run>> {
         ("fromdateiso8601", v(0), |cv| bome(from_date(&cv.1))),
         ("@base64", v(0), |cv| bome(on_text(cv.1.into_string(), |s| Val::text(STANDARD.encode(s))))),
         ("@base64d", v(0), |cv| bome(text_of(&cv.1).and_then(|s| if pay(1 + s.len() as u64 / 32) { from_base64(s) } else { Err(spent()) }))),
-        ("@uri", v(0), |cv| bome(on_text(cv.1.into_string(), percent_encoded))),
+        ("@uri", v(0), |cv| bome(on_text(cv.1.into_string(), |s| if pay(s.len() as u64 / 4) { percent_encoded(s) } else { Val::Null }))),
     ]
 }
 

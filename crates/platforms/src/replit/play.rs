@@ -160,8 +160,8 @@ fn lesson(dice: &mut Dice, begins: Timestamp, next_submission: &mut u32) -> (Sce
                 _ => "submitted_incomplete",
             };
             let mut code = solution.replace("{n}", NAMES[name]);
-            if !last_turn {
-                // The last line is still missing.
+            // Before the last turn something at the end is still missing.
+            for _ in turn..hand_ins {
                 code.truncate(code.trim_end().rfind('\n').map_or(code.len(), |end| end + 1));
             }
             let mut files = vec![json!({ "name": task.given[0].0, "content": code })];
