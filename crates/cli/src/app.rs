@@ -26,6 +26,8 @@ use url::Url;
 
 /// Time for the head of a request, and how long a connection may idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the body of a request, at most 2 MiB.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a stop leaves to requests and deliveries in flight. The whole stop takes at most ten seconds.
 const GRACE: Duration = Duration::from_secs(8);
 /// Answers to requests with an idempotency key are repeated for this long, as Svix does.
@@ -140,7 +142,8 @@ impl App {
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
         let router = api::router(ApiState::new(service, Some(figures)));
 
-        let limits = Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, grace: GRACE };
+        let limits =
+            Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
         Ok(Self { listener, address, limits, router, engine, upkeep, reports })
     }
 

@@ -1,6 +1,6 @@
 //! The loop that takes connections and serves HTTP/1.1 on them.
 //!
-//! Bounded in every direction: so many connections, so much time for the head of a request, so much memory for it. HTTP/2
+//! Bounded in every direction: so many connections, so much time for head and body of a request, so much memory for it. HTTP/2
 //! without TLS is not offered: telling the two apart has no deadline, and a silent connection would cost us for ever.
 
 use axum::Router;
@@ -16,6 +16,7 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
+use tower_http::timeout::RequestBodyDeadline;
 use tracing::{debug, warn};
 
 /// How much of everything the loop gives away.
@@ -25,14 +26,20 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// Time for the head of a request, and how long a connection may idle between two requests.
     pub(crate) head: Duration,
+    /// Time for the body of a request.
+    pub(crate) body: Duration,
     /// Time that requests in flight get to finish after the stop.
     pub(crate) grace: Duration,
 }
 
 impl Limits {
     /// For a small receiver of our own.
-    pub(crate) const SMALL: Self =
-        Self { connections: 1_000, head: Duration::from_secs(30), grace: Duration::from_secs(2) };
+    pub(crate) const SMALL: Self = Self {
+        connections: 1_000,
+        head: Duration::from_secs(30),
+        body: Duration::from_secs(30),
+        grace: Duration::from_secs(2),
+    };
 }
 
 /// Memory for what is read of a request before somebody asks for its body.
@@ -59,7 +66,7 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(RequestBodyDeadline::new(router, limits.body));
     let mut stop = std::pin::pin!(stop);
 
     loop {
@@ -120,7 +127,12 @@ mod tests {
         sync::oneshot,
     };
 
-    const LIMITS: Limits = Limits { connections: 10, head: Duration::from_secs(30), grace: Duration::from_secs(5) };
+    const LIMITS: Limits = Limits {
+        connections: 10,
+        head: Duration::from_secs(30),
+        body: Duration::from_secs(30),
+        grace: Duration::from_secs(5),
+    };
 
     async fn start(router: Router, limits: Limits) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -178,6 +190,20 @@ mod tests {
         assert!(!answer.is_finished());
         drop(first);
         assert!(answer.await.unwrap().ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_costs_the_request() {
+        let limits = Limits { body: Duration::from_millis(50), ..LIMITS };
+        let router = Router::new().fallback(|body: Result<axum::body::Bytes, _>| async move {
+            if body.is_err() { "cut off" } else { "whole" }
+        });
+        let (address, _stop, _server) = start(router, limits).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("cut off"), "{answer}");
     }
 
     #[tokio::test]

@@ -7,16 +7,16 @@ use crate::{
     lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
+    timers::Timers,
 };
 use domain::{
-    AppKey, AttemptId, DisabledBecause, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
+    AppKey, AttemptId, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
     retry::{Verdict, decide},
 };
 use outbound::{Client, OutgoingRequest, Target};
 use quick_cache::sync::Cache;
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -38,6 +38,8 @@ const DELIVERY_BYTES: usize = 1024;
 const BUDGET_UNIT: usize = 1024;
 /// The longest that the timer sleeps, so that a clock that stepped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Between two looks for lanes with nothing to do.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// Before records that could not be written are handed in again, and failed claims repeated.
 const WRITE_AGAIN: Duration = Duration::from_millis(200);
 /// Deliveries cancelled in one commit.
@@ -89,13 +91,14 @@ struct Figures {
     duration: metrics::Histogram,
 }
 
-struct Shared {
-    parts: EngineParts,
+/// What all tasks of an engine share.
+pub(crate) struct Shared {
+    pub(crate) parts: EngineParts,
     store: Arc<dyn Store>,
     lanes: Mutex<HashMap<EndpointKey, Lane>>,
     app_rates: Mutex<HashMap<AppKey, Rate>>,
     targets: Cache<EndpointKey, Arc<Prepared>>,
-    timers: Mutex<BinaryHeap<Reverse<(Timestamp, EndpointKey)>>>,
+    timers: Mutex<Timers>,
     timers_changed: Notify,
     budget: Arc<Semaphore>,
     budget_all: usize,
@@ -171,6 +174,11 @@ impl Engine {
         Seats(self.shared.clone())
     }
 
+    /// Endpoints that have something to do, or something to remember for a while.
+    pub fn lanes(&self) -> usize {
+        self.shared.lock_lanes().len()
+    }
+
     /// Looks at the clock now instead of within a second: it was moved by hand.
     pub fn look_at_the_clock(&self) {
         self.shared.timers_changed.notify_one();
@@ -210,7 +218,7 @@ impl Engine {
 }
 
 /// A lane under its lock.
-struct Locked<'a>(MutexGuard<'a, HashMap<EndpointKey, Lane>>, EndpointRef);
+pub(crate) struct Locked<'a>(MutexGuard<'a, HashMap<EndpointKey, Lane>>, EndpointRef);
 
 impl Locked<'_> {
     fn admit(&mut self) -> Option<Seat> {
@@ -219,7 +227,7 @@ impl Locked<'_> {
     fn due_at(&mut self, at: Timestamp) {
         self.get().due_at(at);
     }
-    fn get(&mut self) -> &mut Lane {
+    pub(crate) fn get(&mut self) -> &mut Lane {
         let to = self.1;
         self.0.entry(to.endpoint).or_insert_with(|| Lane::new(to))
     }
@@ -230,8 +238,12 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lane(&self, to: EndpointRef) -> Locked<'_> {
+    pub(crate) fn lane(&self, to: EndpointRef) -> Locked<'_> {
         Locked(self.lock_lanes(), to)
+    }
+
+    fn lock_timers(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_budget(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -277,25 +289,17 @@ impl Shared {
         }
     }
 
-    /// Wakes lanes when their time has come.
+    /// Wakes lanes when their time has come, and forgets those that have nothing to do any more.
     async fn keep_time(self: Arc<Self>) {
+        let mut forgot_at = self.now();
         loop {
             let changed = self.timers_changed.notified();
             let now = self.now();
-            let mut due = Vec::new();
-            let sleep = {
-                let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
-                while let Some(Reverse((at, key))) = timers.peek().copied() {
-                    if at > now {
-                        break;
-                    }
-                    timers.pop();
-                    due.push(key);
-                }
-                timers.peek().map_or(LONGEST_SLEEP, |Reverse((at, _))| at.since(now).min(LONGEST_SLEEP))
-            };
-            for key in due {
+            let due = self.lock_timers().due(now);
+            for (wake, key) in due {
                 let to = match self.lock_lanes().get_mut(&key) {
+                    // Planned anew since: the later plan stands.
+                    Some(lane) if lane.wake != Some(wake) => continue,
                     Some(lane) => {
                         lane.wake = None;
                         lane.to
@@ -304,6 +308,11 @@ impl Shared {
                 };
                 self.pump(to);
             }
+            if now.since(forgot_at) >= FORGET_EVERY || now < forgot_at {
+                forgot_at = now;
+                self.forget_idle(now);
+            }
+            let sleep = self.lock_timers().next().map_or(LONGEST_SLEEP, |at| at.since(self.now()).min(LONGEST_SLEEP));
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = changed => {}
@@ -311,16 +320,15 @@ impl Shared {
         }
     }
 
+    /// What a lane or a rate remembers is gone with time, without anything happening to it.
+    fn forget_idle(&self, now: Timestamp) {
+        self.lock_lanes().retain(|_, lane| !lane.is_idle(now));
+        self.app_rates.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, rate| !rate.is_idle(now));
+    }
+
     fn wake_at(&self, lane: &mut Lane, at: Timestamp) {
-        if lane.wake.is_none_or(|planned| planned > at) {
-            lane.wake = Some(at);
-            let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = timers.peek().is_none_or(|Reverse((t, _))| *t > at);
-            timers.push(Reverse((at, lane.to.endpoint)));
-            drop(timers);
-            if first {
-                self.timers_changed.notify_one();
-            }
+        if self.lock_timers().plan(lane.to.endpoint, &mut lane.wake, at, lane.turn) {
+            self.timers_changed.notify_one();
         }
     }
 
@@ -346,10 +354,12 @@ impl Shared {
             match lane.next(now, limits) {
                 Next::Send(job) => {
                     if let Some(at) = entry.as_ref().and_then(|e| self.application_waits(e, now)) {
-                        lane.put_back(job);
+                        lane.put_back(job, limits);
+                        lane.turn.get_or_insert_with(|| self.lock_timers().last_turn());
                         self.wake_at(lane, at);
                         return None;
                     }
+                    lane.turn = None;
                     self.on_wire.fetch_add(1, Ordering::SeqCst);
                     return Some(job);
                 }
@@ -403,7 +413,11 @@ impl Shared {
         };
         match found {
             Ok(Some((claimed, mut budget))) => {
-                let used: usize = claimed.deliveries.iter().map(|j| j.message.payload.len() + DELIVERY_BYTES).sum();
+                let payloads: usize = claimed.deliveries.iter().map(|j| j.message.payload.len()).sum();
+                let used = payloads + claimed.deliveries.len() * DELIVERY_BYTES;
+                // First tries come first: if one was a retry, and neither limit was met, none is left behind.
+                let fresh = claimed.deliveries.iter().filter(|j| is_fresh(j)).count();
+                let fresh_left = fresh == claimed.deliveries.len() && (fresh == CLAIM || payloads > CLAIM_BYTES);
                 // What the page does not need goes back at once, the rest when its last delivery is settled.
                 let spare = budget.num_permits().saturating_sub(used / BUDGET_UNIT + 1);
                 drop(budget.split(spare));
@@ -412,7 +426,7 @@ impl Shared {
                     job.ticket = Some(Box::new(budget.clone()));
                     job
                 });
-                self.lane(to).get().claimed(jobs.collect(), CLAIM, claimed.next_due);
+                self.lane(to).get().claimed(jobs.collect(), fresh_left, claimed.next_due);
             }
             Ok(None) => self.lane(to).get().claim_failed(self.now().plus(WRITE_AGAIN)),
             Err(error) => {
@@ -440,7 +454,7 @@ impl Shared {
                 }
             }
         }
-        self.lane(to).get().claimed(Vec::new(), 1, None);
+        self.lane(to).get().claimed(Vec::new(), false, None);
         self.pump(to);
     }
 
@@ -651,91 +665,6 @@ impl Shared {
         };
         self.parts.reporter.report(happened);
     }
-
-    /// Keeps the endpoint's failure clock: started by the first failure after a success, stopped by a success; when a
-    /// delivery is given up and the clock has run long enough, or the receiver is gone, the endpoint is switched off.
-    fn note_health(
-        &self,
-        entry: &Arc<AppEntry>,
-        endpoint: &Arc<Endpoint>,
-        verdict: &Verdict,
-        result: TryResult,
-        now: Timestamp,
-    ) {
-        let change = match verdict {
-            Verdict::Delivered if endpoint.failing_since.is_some() => Change::Healthy,
-            Verdict::Delivered => return,
-            Verdict::Gone => Change::Disable(DisabledBecause::Gone),
-            Verdict::Failed | Verdict::RetryAt(_) => match endpoint.failing_since {
-                Some(since) if *verdict == Verdict::Failed && now.since(since) >= self.parts.settings.disable_after => {
-                    Change::Disable(DisabledBecause::Failing)
-                }
-                Some(_) => return,
-                None if result == TryResult::Unwelcome => return,
-                None => Change::Failing,
-            },
-        };
-        let to = EndpointRef { app: endpoint.app, endpoint: endpoint.key };
-        if matches!(change, Change::Failing) {
-            // Many deliveries fail at the same time; one of them writes it down.
-            let mut locked = self.lane(to);
-            if std::mem::replace(&mut locked.get().failing_noted, true) {
-                return;
-            }
-        }
-        let (directory, reporter) = (self.parts.directory.clone(), self.parts.reporter.clone());
-        let app = entry.clone();
-        tokio::spawn(async move {
-            match write_health(&directory, to, change, now).await {
-                Ok(Some(endpoint)) => {
-                    let fail_since = endpoint.failing_since.unwrap_or(now);
-                    tracing::warn!(endpoint = %endpoint.id, reason = ?endpoint.disabled, "switched an endpoint off");
-                    reporter.report(Happened::EndpointDisabled { app, endpoint: Arc::new(endpoint), fail_since });
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "failed to write down an endpoint's health"),
-            }
-        });
-    }
-}
-
-/// How an endpoint's health changed.
-#[derive(Clone, Copy)]
-enum Change {
-    Healthy,
-    Failing,
-    Disable(DisabledBecause),
-}
-
-/// Writes a change of health, again if somebody else changed the endpoint meanwhile. Answers the endpoint if this
-/// switched it off.
-async fn write_health(
-    directory: &Directory,
-    to: EndpointRef,
-    change: Change,
-    now: Timestamp,
-) -> Result<Option<Endpoint>, StoreError> {
-    for _ in 0..5 {
-        let endpoints = directory.store().endpoints_of(to.app).await?;
-        let Some(mut endpoint) = endpoints.into_iter().find(|e| e.key == to.endpoint) else { return Ok(None) };
-        match change {
-            Change::Healthy if endpoint.failing_since.is_some() => endpoint.failing_since = None,
-            Change::Failing if endpoint.failing_since.is_none() => endpoint.failing_since = Some(now),
-            Change::Disable(because) if endpoint.disabled.is_none() => {
-                endpoint.disabled = Some(because);
-                endpoint.failing_since.get_or_insert(now);
-            }
-            _ => return Ok(None),
-        }
-        let disabled = matches!(change, Change::Disable(_));
-        match directory.save_endpoint(endpoint.clone()).await {
-            Ok(saved) => return Ok(disabled.then_some(saved)),
-            Err(StoreError::Changed) => {}
-            Err(StoreError::NotFound) => return Ok(None),
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(None)
 }
 
 /// What is stored of an answer: its text, or base64 if it is not text; or why there was none.

@@ -3,6 +3,7 @@
 use crate::{
     breaker::{Breaker, Says},
     rate::Rate,
+    timers::{Turn, Wake},
 };
 use domain::{EndpointRef, Timestamp};
 use std::{
@@ -69,7 +70,9 @@ pub(crate) struct Lane {
     rate: Rate,
     breaker: Breaker,
     /// The wake-up that the engine has planned.
-    pub(crate) wake: Option<Timestamp>,
+    pub(crate) wake: Option<Wake>,
+    /// Its turn among the lanes of its application, if it waits for the application's rate.
+    pub(crate) turn: Option<Turn>,
     /// The endpoint's failing was written down.
     pub(crate) failing_noted: bool,
 }
@@ -90,6 +93,7 @@ impl Lane {
             rate: Rate::default(),
             breaker: Breaker::default(),
             wake: None,
+            turn: None,
             failing_noted: false,
         }
     }
@@ -114,13 +118,10 @@ impl Lane {
         self.backlog = Some(self.backlog.map_or(at, |b| b.min(at)));
     }
 
-    /// What a claim found, and what is left.
-    pub(crate) fn claimed(&mut self, jobs: Vec<Leased>, asked: usize, next_due: Option<Timestamp>) {
+    /// What a claim found, whether first tries may be left behind, and when something is due that is.
+    pub(crate) fn claimed(&mut self, jobs: Vec<Leased>, fresh_left: bool, next_due: Option<Timestamp>) {
         self.claiming = false;
-        // Fewer first tries than asked for: none is left behind.
-        if jobs.iter().filter(|j| is_fresh(j)).count() < asked {
-            self.spilled = false;
-        }
+        self.spilled &= fresh_left;
         // What came in while the claim ran stays due.
         self.backlog = match (self.backlog, next_due) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -182,8 +183,11 @@ impl Lane {
     }
 
     /// A job that could not go after all (its application's rate): first in line again.
-    pub(crate) fn put_back(&mut self, job: Leased) {
+    pub(crate) fn put_back(&mut self, job: Leased, limits: Limits) {
         self.in_flight -= 1;
+        if let Some(rate) = limits.rate {
+            self.rate.give_back(rate);
+        }
         if is_fresh(&job) {
             self.fresh.push_front(job);
         } else {
@@ -232,7 +236,7 @@ impl Lane {
             && !self.spilled
             && self.backlog.is_none()
             && self.wake.is_none()
-            && self.breaker.is_closed()
+            && self.breaker.is_idle(now)
             && self.rate.is_idle(now)
             && self.seats.load(Ordering::Relaxed) == 0
     }
@@ -339,7 +343,9 @@ mod tests {
         assert!(lane.admit().is_none(), "what waits in the table goes first");
         lane.due_at(at(0));
         assert!(matches!(lane.next(at(1), LIMITS), Next::Claim { fresh_only: false }));
-        lane.claimed(vec![job(1, 0)], 64, None);
+        lane.claimed(vec![job(1, 0)], true, Some(at(0)));
+        assert!(lane.admit().is_none(), "the claim did not take all of them");
+        lane.claimed(vec![job(2, 0)], false, None);
         assert!(lane.admit().is_some());
     }
 
@@ -349,7 +355,7 @@ mod tests {
         lane.due_at(at(0));
         assert!(matches!(lane.next(at(1), LIMITS), Next::Claim { .. }));
         lane.due_at(at(7));
-        lane.claimed(vec![], 64, Some(at(7)));
+        lane.claimed(vec![], false, Some(at(7)));
         assert!(matches!(lane.next(at(1), LIMITS), Next::WakeAt(t) if t == at(7)));
         assert!(!lane.is_idle(at(1)));
     }

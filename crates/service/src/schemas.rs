@@ -51,13 +51,15 @@ fn not_a_schema(schema: &Value) -> Option<String> {
     let mut compiler = Compiler::new();
     compiler.set_default_draft(Draft::V7);
     compiler.use_loader(Box::new(NothingElse));
-    let compiled = compiler
-        .add_resource(HERE, schema.clone())
-        .and_then(|()| compiler.compile(HERE, &mut Schemas::new()).map(|_| ()));
-    compiled.err().map(|e| match e.source() {
-        Some(source) => format!("{e}: {source}").replace(HERE, ""),
-        None => e.to_string().replace(HERE, ""),
-    })
+    let error = match compiler.add_resource(HERE, schema.clone()) {
+        Ok(()) => compiler.compile(HERE, &mut Schemas::new()).err()?,
+        Err(e) => e,
+    };
+    let text = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Some(text.replace(HERE, ""))
 }
 
 #[cfg(test)]

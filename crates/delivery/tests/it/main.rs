@@ -1,4 +1,5 @@
 //! The engine on the real embedded store, with receivers that answer badly and a clock moved by hand.
+#![allow(clippy::unwrap_used)]
 
 mod world;
 
@@ -295,6 +296,51 @@ async fn a_stop_gives_back_what_waits_and_the_next_start_sends_it() {
     let run = world.start().await;
     run.settled().await;
     assert_eq!(receiver.requests().len(), 100, "each exactly once over a clean stop");
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn endpoints_take_turns_when_their_application_has_a_rate() {
+    let world = World::new("");
+    let [one, other] = [Receiver::start().await.always(200), Receiver::start().await.always(200)];
+    let run = world.start().await;
+    let app = run.application_with(|a| a.throttle_rate = Some(5)).await;
+    run.endpoint(&app, &one).await;
+    run.endpoint(&app, &other).await;
+    for _ in 0..20 {
+        run.publish(&app).await;
+    }
+    let both = || (one.requests().len(), other.requests().len());
+    run.until("half of all are sent", async || {
+        run.advance(Duration::from_millis(50));
+        both().0 + both().1 >= 20
+    })
+    .await;
+    let (a, b) = both();
+    assert!(a.min(b) >= 5, "{a} to one endpoint and {b} to the other");
+    run.until("all are sent", async || {
+        run.advance(Duration::from_millis(50));
+        both() == (20, 20)
+    })
+    .await;
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn endpoints_without_anything_to_do_are_forgotten() {
+    let world = World::new("");
+    let [well, broken] = [Receiver::start().await.always(200), Receiver::start().await.always(500)];
+    let run = world.start().await;
+    let app = run.application_with(|a| a.throttle_rate = Some(1000)).await;
+    run.endpoint(&app, &well).await;
+    run.endpoint_with(&app, &broken, |e| e.throttle_rate = Some(100)).await;
+    run.publish(&app).await;
+    run.settled().await;
+    assert!(run.engine.lanes() > 0);
+    run.advance(Duration::from_secs(11));
+    run.until("only the failing one is remembered", async || run.engine.lanes() <= 1).await;
+    run.advance(Duration::from_secs(601));
+    run.until("none is", async || run.engine.lanes() == 0).await;
     run.stop().await;
 }
 

@@ -105,8 +105,12 @@ impl World {
 
 impl Running {
     pub(crate) async fn application(&self) -> Application {
+        self.application_with(|_| {}).await
+    }
+
+    pub(crate) async fn application_with(&self, change: impl FnOnce(&mut Application)) -> Application {
         let (id, now) = self.ids.next();
-        let new = Application {
+        let mut new = Application {
             key: domain::AppKey(0),
             id: ApplicationId(id),
             organization: domain::OrganizationId::DEFAULT.parse().unwrap(),
@@ -119,6 +123,7 @@ impl Running {
             updated_at: now,
             revision: 0,
         };
+        change(&mut new);
         self.store.create_application(new).await.unwrap()
     }
 

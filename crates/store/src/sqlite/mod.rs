@@ -60,7 +60,7 @@ struct Readers {
 
 impl Sqlite {
     /// Opens or makes the database at `path`, brings its tables up to date, and starts the writer. What commits bring
-    /// about comes out of the receiver.
+    /// about comes out of the receiver. Must be called within a Tokio runtime.
     pub fn open(path: &Path, key: &MainKey) -> Result<(Self, mpsc::UnboundedReceiver<Commit>), StoreError> {
         let lock = lock_beside(path)?;
         let mut conn = connect(path, CACHE_KIB, false)?;

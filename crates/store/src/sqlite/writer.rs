@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc as std_mpsc,
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,10 +22,16 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 1024;
 /// Messages that may wait to be accepted; more are told to come back.
 const WAITING_MAX: usize = 20_000;
-/// Pages in the write-ahead log at which the checkpointer begins to copy them (4 KiB each).
-const CHECKPOINT_PAGES: i64 = 2_000;
-/// Pages at which the writer stops to let the log begin anew, so that it does not grow for ever under load.
-const RESTART_PAGES: i64 = 16_000;
+/// New pages in the write-ahead log (4 KiB each) at which the checkpointer copies them. The more at once, the fewer: a
+/// page that was written ten times is copied once.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// Pages at which the writer lets the log begin anew, so that it does not grow for ever under load. Most of them are
+/// copied by then, so this is short.
+const RESTART_PAGES: i64 = 16_200;
+/// A commit of this many jobs says that many more are on their way: the next one waits for them…
+const BUSY: usize = 8;
+/// …for this long, since a commit costs the same for few as for many.
+const GATHER: Duration = Duration::from_micros(500);
 
 /// A transaction as a job sees it.
 pub(super) struct Tx<'a> {
@@ -45,17 +51,33 @@ thread_local! {
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type WriteFn = Box<dyn FnOnce(&mut Tx<'_>) -> Done + Send>;
 
+type AcceptAnswer = oneshot::Sender<Result<Vec<Accepted>, StoreError>>;
+
+/// An answer that is ready to be given.
+type Answer = (AcceptAnswer, Vec<Accepted>);
+
 enum Job {
-    Accept { messages: Vec<Accept>, answer: oneshot::Sender<Result<Vec<Accepted>, StoreError>> },
+    Accept { messages: Vec<Accept>, answer: AcceptAnswer },
     Record(Record),
     Write(WriteFn),
 }
 
 /// What a job became in the transaction, until the commit decides.
 enum Ran {
-    Accept { messages: Vec<Accept>, results: Vec<Accepted>, answer: oneshot::Sender<Result<Vec<Accepted>, StoreError>> },
+    Accept { messages: Vec<Accept>, results: Vec<Accepted>, answer: AcceptAnswer },
     Record(Record),
     Write(Done),
+}
+
+/// Answers all producers of a commit from within the runtime: waking each from the writing thread would cost it a system
+/// call per producer.
+async fn give_answers(mut ready: mpsc::UnboundedReceiver<Vec<Answer>>) {
+    while let Some(answers) = ready.recv().await {
+        for (answer, results) in answers {
+            // The producer may have gone away: the event is in and goes out all the same.
+            let _ = answer.send(Ok(results));
+        }
+    }
 }
 
 /// The way to the writing thread.
@@ -85,7 +107,18 @@ impl Writer {
                 }
             })
             .ok();
-        let run = Run { conn, boot, commits, waiting: waiting.clone(), wake, figures: Figures::new() };
+        let (answers, ready) = mpsc::unbounded_channel();
+        tokio::spawn(give_answers(ready));
+        let run = Run {
+            conn,
+            boot,
+            commits,
+            answers,
+            waiting: waiting.clone(),
+            wake,
+            checkpointed: 0,
+            figures: Figures::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
@@ -187,8 +220,11 @@ struct Run {
     conn: Connection,
     boot: i64,
     commits: mpsc::UnboundedSender<Commit>,
+    answers: mpsc::UnboundedSender<Vec<Answer>>,
     waiting: Arc<AtomicUsize>,
     wake: std_mpsc::SyncSender<()>,
+    /// Pages of the log when the checkpointer was last woken.
+    checkpointed: i64,
     figures: Figures,
 }
 
@@ -202,9 +238,19 @@ impl Run {
             tracing::warn!(%error, "the write-ahead log's length is not known, so it may grow");
         }
         let mut batch = Vec::with_capacity(BATCH);
+        let mut busy = false;
         while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+            if busy && batch.len() < BATCH {
+                std::thread::sleep(GATHER);
+                while batch.len() < BATCH
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    batch.push(job);
+                }
+            }
             let begun = Instant::now();
             let size = batch.len();
+            busy = size >= BUSY;
             self.one_commit(std::mem::take(&mut batch));
             self.figures.size.record(size as f64);
             self.figures.seconds.record(begun.elapsed());
@@ -316,6 +362,7 @@ impl Run {
     }
 
     fn answer(&mut self, ran: Vec<Ran>, mut commit: Commit) {
+        let mut answers = Vec::new();
         for ran in ran {
             match ran {
                 Ran::Accept { messages, results, answer } => {
@@ -325,13 +372,16 @@ impl Run {
                             accept::hand_over(message, &mut commit);
                         }
                     }
-                    // The producer may have gone away: the event is in and goes out all the same.
-                    let _ = answer.send(Ok(results));
+                    answers.push((answer, results));
                 }
                 // Its ticket is dropped here: the seat is free when the result is on disk.
                 Ran::Record(_) => {}
                 Ran::Write(done) => done(Ok(())),
             }
+        }
+        if !answers.is_empty() {
+            // The task ends with the runtime; nobody waits for an answer then.
+            let _ = self.answers.send(answers);
         }
         if !(commit.leased.is_empty() && commit.due.is_empty() && commit.lost.is_empty()) {
             // Nobody listens only while the server stops.
@@ -342,10 +392,16 @@ impl Run {
     fn keep_log_short(&mut self) {
         let pages = i64::from(LOG_PAGES.get());
         if pages > RESTART_PAGES {
+            self.checkpointed = 0;
             if let Err(error) = checkpoint(&self.conn, "RESTART") {
                 tracing::warn!(%error, "failed to restart the write-ahead log");
             }
-        } else if pages > CHECKPOINT_PAGES {
+        } else if pages < self.checkpointed {
+            // The log began anew by itself.
+            self.checkpointed = 0;
+        } else if pages > self.checkpointed + CHECKPOINT_PAGES {
+            self.checkpointed = pages;
+            // Full means that the checkpointer is at it already.
             let _ = self.wake.try_send(());
         }
     }
