@@ -88,7 +88,7 @@ fn describe(
     status: StatusCode,
 ) -> String {
     let json = serde_json::from_slice::<Value>(body).ok();
-    let event_type = json.as_ref().and_then(event_type).unwrap_or("event of unknown type");
+    let event_type = json.as_ref().and_then(event_type).unwrap_or("(no event type in the body)");
     let mut text = format!("\n{}  {method} {}  {event_type}\n", time_of_day(now), uri.path());
     let _ = writeln!(text, "  {judged}; {} bytes; answered {}", body.len(), status.as_u16());
     for (name, value) in headers {
