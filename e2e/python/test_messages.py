@@ -270,7 +270,7 @@ def test_expunging_what_is_not_there(api):
         "/attempt/msg/nothing",
         "/msg/nothing",
         "/msg/nothing/endpoint",
-        "/msg/{message}/attempt/atmpt_{UNKNOWN}",
+        f"/msg/{message}/attempt/atmpt_{UNKNOWN}",
     ):
         assert_error(api.get(f"/app/{app}{path}"), 404, "not_found")
 
