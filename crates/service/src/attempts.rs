@@ -39,7 +39,7 @@ impl Service {
         with_content: bool,
     ) -> Result<PageOf<Attempt>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
         Ok(self.store.attempts(of, window.range(self.now()), &like.checked()?, with_content).await?)
     }
@@ -58,7 +58,7 @@ impl Service {
         let id = self.message_id(scope, message).await?;
         let mut filter = like.checked()?;
         if let Some(endpoint) = endpoint {
-            filter.endpoint = Some(self.endpoint(scope, endpoint).await?.key);
+            filter.endpoint = Some(self.find_endpoint(scope, endpoint).await?.key);
         }
         let of = AttemptsOf::Message(scope.key(), id);
         Ok(self.store.attempts(of, window.range(self.now()), &filter, with_content).await?)
@@ -96,7 +96,7 @@ impl Service {
         with_payload: bool,
     ) -> Result<PageOf<AttemptedMessage>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         let filter = DeliveryFilter { status, messages: of.checked()? };
         let range = window.range(self.now());
         Ok(self.store.attempted_messages(scope.endpoint_ref(&endpoint), range, &filter, with_payload).await?)
@@ -118,8 +118,8 @@ impl Service {
     /// that is switched off, nothing is sent.
     pub async fn resend(&self, scope: &AppScope, message: &str, endpoint: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let message = self.message(scope, message, true).await?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let message = self.find_message(scope, message, true).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         if message.payload.is_none() {
             return Err(ServiceError::MissingPayload);
         }

@@ -286,7 +286,7 @@ impl Service {
         input: EndpointInput,
     ) -> Result<Saved<Endpoint>, ServiceError> {
         let input = EndpointInput { secret: None, ..input };
-        match self.endpoint(scope, which).await {
+        match self.find_endpoint(scope, which).await {
             Ok(_) => Ok(Saved::Existing(self.patch_endpoint(scope, which, input.into()).await?)),
             Err(ServiceError::NotFound(_)) => self.create_endpoint(scope, input).await.map(Saved::Created),
             Err(e) => Err(e),
@@ -323,7 +323,7 @@ impl Service {
     /// Deletes an endpoint; what it was sent stays readable through the messages.
     pub async fn delete_endpoint(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
@@ -339,7 +339,7 @@ impl Service {
         change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
     ) -> Result<Endpoint, ServiceError> {
         for _ in 0..CHANGE_TRIES {
-            let mut endpoint = self.endpoint(scope, which).await?;
+            let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
             endpoint.updated_at = self.now();
             match self.directory.save_endpoint(endpoint).await {
@@ -374,7 +374,7 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Stats, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let (from, until) = stats_window(since, until, self.now())?;
         Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
     }
@@ -382,7 +382,7 @@ impl Service {
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         self.cancel_all(scope.endpoint_ref(&endpoint), before).await
     }
 

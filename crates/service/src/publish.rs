@@ -355,7 +355,7 @@ impl Service {
         index: usize,
     ) -> Result<Published, ServiceError> {
         scope.must_be_organization()?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let mut check = Check::body();
         let Some(name) = check.event_type("event_type", event_type) else { return Err(check.into_error()) };
         let payload = if event_type == PING {

@@ -47,7 +47,7 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Task, ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let (id, now) = self.next_id();
         let until = until.unwrap_or(now);
         if until < since {

@@ -86,7 +86,8 @@ async fn the_document_names_every_operation() {
             ids.push(id);
         }
     }
-    undescribed.retain(|o| !["get /api/v1/health", "post /api/v1/auth/logout"].contains(&o.as_str()));
+    let free = ["get /api/v1/health", "get /api/v1/health/ping", "post /api/v1/auth/logout"];
+    undescribed.retain(|o| !free.contains(&o.as_str()));
     assert_eq!(undescribed, [] as [&str; 0]);
     for expected in OPERATIONS.split_whitespace() {
         assert_eq!(ids.iter().filter(|id| *id == expected).count(), 1, "{expected}");
