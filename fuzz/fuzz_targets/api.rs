@@ -79,7 +79,8 @@ impl Server {
         // In memory where there is such a place: a sync costs nothing there.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-        let (sqlite, commits) = Sqlite::open(&folder.path().join("fuzz.db"), &MainKey::generate()).unwrap();
+        let path = folder.path().join("fuzz.db");
+        let (sqlite, commits) = runtime.block_on(async { Sqlite::open(&path, &MainKey::generate()) }).unwrap();
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let organization: OrganizationId = OrganizationId::DEFAULT.parse().unwrap();
         let (token, router) = runtime.block_on(async {
