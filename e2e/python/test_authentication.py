@@ -13,7 +13,7 @@ from support.server import new_organization
 
 def test_without_a_valid_token_nobody_gets_in(api, server):
     org = api.organization
-    alien = make_token("another secret", org)
+    alien = make_token("another secret" * 4, org)
     for headers in (
         {},
         {"authorization": "Basic eDp5"},

@@ -24,6 +24,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "15"))
 PRODUCERS = 4
 # A receiver's answer that came this shortly before a kill may not have been recorded: its delivery may be repeated.
 IN_FLIGHT = 1.5
+# A busy receiver reads this late at most what a killed server had already sent.
+READ_LATE = 0.75
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def rng():
 
 
 class Producer(threading.Thread):
-    """Publishes without pause. What got no answer is published again under the same name until it gets one."""
+    """Publishes without pause. What got no answer is published again until it gets one: every other producer names its
+    events by `eventId`, the others name their calls by `Idempotency-Key`.
+    """
 
     def __init__(self, number, api, app, accepted, stop, rng):
         super().__init__(daemon=True)
@@ -57,16 +61,20 @@ class Producer(threading.Thread):
 
     def publish(self, names):
         bodies = [
-            {"eventType": "a.b", "eventId": n, "payload": {"name": n, "filling": "x" * self.rng.randrange(2000)}}
-            for n in names
+            {"eventType": "a.b", "payload": {"name": n, "filling": "x" * self.rng.randrange(2000)}} for n in names
         ]
+        headers = {}
+        if self.number % 2 == 0:
+            bodies = [{**body, "eventId": name} for name, body in zip(names, bodies, strict=True)]
+        else:
+            headers = {"idempotency-key": names[0]}
         while True:
             try:
                 if len(bodies) == 1:
-                    response = self.api.post(f"/app/{self.app}/msg", bodies[0])
+                    response = self.api.post(f"/app/{self.app}/msg", bodies[0], headers=headers)
                     messages = [response.json()] if response.status_code == 202 else []
                 else:
-                    response = self.api.post(f"/app/{self.app}/msg/batch/", {"messages": bodies})
+                    response = self.api.post(f"/app/{self.app}/msg/batch/", {"messages": bodies}, headers=headers)
                     items = response.json()["data"] if response.status_code == 200 else []
                     messages = [i["message"] for i in items if i["status"] == 202]
             except (httpx.TransportError, json.JSONDecodeError):
@@ -82,12 +90,24 @@ class Producer(threading.Thread):
 
 
 def start_and_kill_at_once(server, rng):
-    """A kill while it starts and takes up what it finds."""
+    """A kill while it starts and takes up what it finds. Gives the time of the kill."""
     with open(server.stdout_path, "ab") as out, open(server.stderr_path, "ab") as err:
         process = subprocess.Popen(server.arguments(), stdout=out, stderr=err, env=server.env, cwd=server.folder)
     time.sleep(rng.uniform(0, 0.4))
+    killed = time.time()
     process.kill()
     process.wait()
+    return killed
+
+
+def history(requests, kills, attempts):
+    """What happened to one delivery, for whoever looks for the reason."""
+    begin, end = requests[0].at - 2, requests[-1].at + 2
+    events = [(r.at, "received") for r in requests]
+    events += [(k, "kill") for k in kills if begin < k < end]
+    lines = [f"  {at - begin:8.3f}  {what}" for at, what in sorted(events)]
+    begun = [(a["timestamp"], a["endpointId"], a["responseStatusCode"], a["responseDurationMs"]) for a in attempts]
+    return "\n".join(lines + [f"  first received at {requests[0].at}", *map(str, sorted(begun))])
 
 
 @pytest.mark.timeout(120 + 30 * ROUNDS)
@@ -123,8 +143,7 @@ def test_nothing_accepted_is_lost_and_nothing_is_invented(new_server, receiver, 
         kills.append(time.time())
         server.kill()
         while rng.random() < 0.3:
-            start_and_kill_at_once(server, rng)
-        kills.append(time.time())
+            kills.append(start_and_kill_at_once(server, rng))
         server.start()
     time.sleep(0.5)
     stop.set()
@@ -160,8 +179,10 @@ def test_nothing_accepted_is_lost_and_nothing_is_invented(new_server, receiver, 
                 if hook is flaky and id(earlier) not in answered_ok:
                     continue
                 repeated += 1
-                assert any(earlier.at - 0.1 <= k <= later.at and k - earlier.at < IN_FLIGHT for k in kills), (
-                    f"{name}: {earlier.id} was repeated although it was not in flight when the server was killed"
+                explained = any(earlier.at - READ_LATE <= k <= later.at and k - earlier.at < IN_FLIGHT for k in kills)
+                assert explained, (
+                    f"{name}: {earlier.id} was repeated although it was not in flight when the server was killed\n"
+                    + history(requests, kills, api.get(f"/app/{app}/attempt/msg/{earlier.id}").json()["data"])
                 )
         print(f"{name}: {len(hook.received)} requests, {repeated} repeated after a kill")
 
@@ -204,15 +225,76 @@ def test_a_recovery_goes_on_after_kills(new_server, hook, rng):
     assert server in RUNNING
 
 
+@pytest.mark.timeout(240)
+def test_order_is_kept_over_kills(new_server, hook, rng):
+    server = new_server(retry_schedule=",".join(["20ms"] * 50)).start()
+    api = connect(server)
+    app = api.app()["id"]
+    api.endpoint(app, hook.url, ordered=True)
+    moody = random.Random(rng.random())
+    good = []
+
+    def answer(request):
+        if moody.random() < 0.2:
+            return Answer(500)
+        good.append(request)
+        return Answer(200)
+
+    hook.answer = answer
+    stop, published, errors = threading.Event(), {}, []
+
+    def produce(key):
+        client, n = connect(server, api.organization), 0
+        while not stop.is_set():
+            body = {"eventType": "a.b", "eventId": f"{key}-{n}", "orderKey": key, "payload": {"key": key, "n": n}}
+            try:
+                response = client.post(f"/app/{app}/msg", body)
+            except httpx.TransportError:
+                time.sleep(0.02)
+                continue
+            if response.status_code == 202:
+                n += 1
+                published[key] = n
+            elif response.status_code != 503:
+                errors.append(response.text)
+                return
+
+    threads = [threading.Thread(target=produce, args=(key,), daemon=True) for key in ("anna", "ben", "carl")]
+    for thread in threads:
+        thread.start()
+    for _ in range(max(3, ROUNDS // 3)):
+        time.sleep(rng.uniform(0.1, 1.0))
+        server.kill()
+        server.start()
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert not errors
+
+    def first_arrivals():
+        seen = {key: [] for key in published}
+        for request in list(good):
+            event = json.loads(request.body)
+            if event["n"] not in seen[event["key"]]:
+                seen[event["key"]].append(event["n"])
+        return seen
+
+    wanted = {key: list(range(n)) for key, n in published.items()}
+    eventually(lambda: {k: len(v) for k, v in first_arrivals().items()} == published, 90, "not all events arrived")
+    assert first_arrivals() == wanted
+    print(f"{sum(published.values())} events of {len(published)} keys kept their order")
+
+
 @pytest.mark.timeout(60)
 def test_a_kill_between_two_requests_loses_no_configuration(new_server, hook):
     server = new_server().start()
     api = connect(server)
     app = api.app(uid="room-1", metadata={"a": "b"})
     api.event_type("a.b")
-    endpoint = api.endpoint(app["id"], hook.url, eventTypes=["a.b"], throttleRate=7)
+    endpoint = api.endpoint(app["id"], hook.url, uid="journal", eventTypes=["a.b"], throttleRate=7)
     api.put(f"/app/room-1/endpoint/{endpoint['id']}/headers", {"headers": {"x-a": "1", "authorization": "secret"}})
     secret = api.secret("room-1", endpoint["id"])
+    endpoint = api.get("/app/room-1/endpoint/journal").json()
     server.kill()
     server.start()
     assert api.get("/app/room-1").json() == app

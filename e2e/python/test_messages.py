@@ -9,6 +9,9 @@ import pytest
 from conftest import connect
 from support.api import assert_error, assert_invalid, eventually
 
+# The part of an id behind its prefix, of nothing that exists.
+UNKNOWN = "2" * 27
+
 
 def test_a_message_has_the_documented_fields(api):
     app = api.app()["id"]
@@ -259,11 +262,16 @@ def test_expunging_what_is_not_there(api):
     app = api.app()["id"]
     message = api.send(app)["id"]
     assert_error(api.delete(f"/app/{app}/msg/nothing/content"), 404, "not_found")
-    missing = assert_error(api.delete(f"/app/{app}/msg/{message}/attempt/atmpt_2x/content"), 404, "not_found")
+    missing = assert_error(api.delete(f"/app/{app}/msg/{message}/attempt/atmpt_{UNKNOWN}/content"), 404, "not_found")
     assert missing["detail"] == "Message attempt not found"
-    missing = assert_error(api.delete(f"/app/{app}/msg/nothing/attempt/atmpt_2x/content"), 404, "not_found")
+    missing = assert_error(api.delete(f"/app/{app}/msg/nothing/attempt/atmpt_{UNKNOWN}/content"), 404, "not_found")
     assert missing["detail"] == "Message not found"
-    for path in ("/attempt/msg/nothing", "/msg/nothing", "/msg/nothing/endpoint", "/msg/{message}/attempt/atmpt_2x"):
+    for path in (
+        "/attempt/msg/nothing",
+        "/msg/nothing",
+        "/msg/nothing/endpoint",
+        f"/msg/{message}/attempt/atmpt_{UNKNOWN}",
+    ):
         assert_error(api.get(f"/app/{app}{path}"), 404, "not_found")
 
 
@@ -430,4 +438,4 @@ def test_background_tasks_can_be_listed_and_filtered(api, hook):
     eventually(lambda: len(api.get("/background-task", status="finished").json()["data"]) == 3)
     assert api.get("/background-task", task="endpoint.replay").json()["data"] == []
     assert [t["id"] for page in api.pages("/background-task", limit=2, order="ascending") for t in page] == ids
-    assert_error(api.get("/background-task/qtask_2x"), 404, "not_found")
+    assert_error(api.get(f"/background-task/qtask_{UNKNOWN}"), 404, "not_found")

@@ -1,5 +1,7 @@
 """Applications, event types and endpoints: create, read, PUT, PATCH, delete, uids."""
 
+import concurrent.futures
+
 import pytest
 
 from support.api import assert_error, assert_invalid, eventually, instant
@@ -123,6 +125,43 @@ def test_an_applications_own_options_survive_a_put_that_leaves_them_out(api):
     assert changed["retrySchedule"] == ["10s", "20s"]
     assert_invalid(api.patch(f"/app/{app['id']}", {"retrySchedule": ["soon"]}), "body", "retrySchedule")
     assert_invalid(api.patch(f"/app/{app['id']}", {"retention": {"payloadDays": 0}}), "body")
+
+
+def test_uids_work_wherever_a_path_takes_an_id(api, hook):
+    app = api.app(uid="room-1")["id"]
+    endpoint = api.endpoint("room-1", hook.url, uid="journal")["id"]
+    message = api.send("room-1", eventId="event-1")["id"]
+    attempt = api.attempts("room-1", "event-1")[0]["id"]
+    for path in (
+        "/app/{app}/attempt/msg/{message}",
+        "/app/{app}/attempt/endpoint/{endpoint}",
+        "/app/{app}/endpoint/{endpoint}/msg",
+        "/app/{app}/endpoint/{endpoint}/secret",
+        "/app/{app}/endpoint/{endpoint}/headers",
+        "/app/{app}/endpoint/{endpoint}/stats",
+        "/app/{app}/msg/{message}",
+        "/app/{app}/msg/{message}/endpoint",
+        "/app/{app}/msg/{message}/attempt/" + attempt,
+    ):
+        by_id = api.get(path.format(app=app, endpoint=endpoint, message=message))
+        by_uid = api.get(path.format(app="room-1", endpoint="journal", message="event-1"))
+        assert by_id.status_code == by_uid.status_code == 200 and by_id.json() == by_uid.json(), path
+    for path in ("/app/room-1/msg/event-1/endpoint/journal/resend", "/auth/app-portal-access/room-1"):
+        assert api.post(path, {}).is_success, path
+    assert api.delete("/app/room-1/msg/event-1/content").status_code == 204
+    assert api.delete("/app/room-1/endpoint/journal").status_code == 204
+    assert api.delete("/app/room-1").status_code == 204
+
+
+def test_of_many_at_once_only_one_gets_a_uid(api, hook):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.post("/app", {"name": "x", "uid": "room-1"}), range(16)))
+        assert sorted(a.status_code for a in answers) == [201] + [409] * 15
+        body = {"url": hook.url, "uid": "journal"}
+        answers = list(pool.map(lambda _: api.post("/app/room-1/endpoint", body), range(16)))
+        assert sorted(a.status_code for a in answers) == [201] + [409] * 15
+        answers = list(pool.map(lambda _: api.post("/event-type", {"name": "a.b", "description": ""}), range(16)))
+        assert sorted(a.status_code for a in answers) == [201] + [409] * 15
 
 
 # --- event types -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def start_after(server, days):
 
 
 def test_payloads_and_attempts_expire_by_message_application_and_default(new_server, hook):
-    server = new_server().start()
+    server = new_server(attempt_retention="100d").start()
     api = connect(server)
     ordinary, short = api.app()["id"], api.app(retention={"payloadDays": 20, "attemptDays": 30})["id"]
     for app in (ordinary, short):
@@ -36,18 +36,22 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
     five = api.send(ordinary, payloadRetentionPeriod=5)["id"]
     ninety = api.send(ordinary)["id"]
     twenty = api.send(short)["id"]
+    attempts = {}
     for app, message in ((ordinary, five), (ordinary, ninety), (short, twenty)):
-        api.attempts(app, message)
+        attempts[message] = api.attempts(app, message)[0]["id"]
 
     def payload(app, message):
         return api.get(f"/app/{app}/msg/{message}").json().get("payload")
+
+    def attempt(app, message):
+        return api.get(f"/app/{app}/msg/{message}/attempt/{attempts[message]}").status_code
 
     expired, kept = {"expired": True}, {"n": 1}
     server.stop()
     start_after(server, 6)
     eventually(lambda: payload(ordinary, five) == expired, 90, "a payload did not expire")
     assert payload(ordinary, ninety) == payload(short, twenty) == kept
-    assert len(api.attempts(ordinary, five)) == 1, "the attempts stay"
+    assert attempt(ordinary, five) == 200, "the attempts stay"
 
     server.stop()
     start_after(server, 21)
@@ -63,6 +67,11 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
     server.stop()
     start_after(server, 91)
     eventually(lambda: payload(ordinary, ninety) == expired, 90, "a payload did not expire")
+    assert attempt(ordinary, ninety) == 200
+
+    server.stop()
+    start_after(server, 101)
+    eventually(lambda: api.get(f"/app/{ordinary}/msg/{ninety}").status_code == 404, 90, "a message's row did not go")
     hook.stays_at(3, 0)
 
 

@@ -195,6 +195,9 @@ impl Admission for Doors {
     fn tasks_changed(&self) {
         self.tasks.notify_one();
     }
+    fn endpoint_changed(&self, to: EndpointRef) {
+        self.seats.endpoint_changed(to);
+    }
 }
 
 /// Where the service meets the address guard.

@@ -129,6 +129,10 @@ impl Seats {
             None => Birth::Waiting,
         }
     }
+    /// An endpoint was changed: what waits may go now, or is cancelled if it was switched off or removed.
+    pub fn endpoint_changed(&self, to: EndpointRef) {
+        tokio::spawn(self.0.clone().look_at(to));
+    }
     /// A share of the memory for a message with this many bytes; none if there is not enough.
     pub fn budget(&self, bytes: usize) -> Option<SharedTicket> {
         self.0.take_budget(bytes).map(|permit| Box::new(permit) as SharedTicket)
@@ -437,6 +441,22 @@ impl Shared {
         self.pump(to);
     }
 
+    /// Sees how an endpoint stands after a change.
+    pub(crate) async fn look_at(self: Arc<Self>, to: EndpointRef) {
+        match self.parts.directory.by_key(to.app).await {
+            Ok(entry) => {
+                let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
+                if endpoint.is_none_or(|e| e.disabled.is_some()) {
+                    self.cancel_all(to).await;
+                } else {
+                    self.pump(to);
+                }
+            }
+            // Whatever waits is looked at again when it is due.
+            Err(error) => tracing::warn!(%error, "failed to read an endpoint after its change"),
+        }
+    }
+
     /// An endpoint that is switched off or removed: what waits for it is cancelled, in small steps.
     async fn cancel_all(self: Arc<Self>, to: EndpointRef) {
         let jobs = self.lane(to).get().clear();
@@ -492,7 +512,7 @@ impl Shared {
     }
 
     /// One delivery, from lease to recorded result. First tries, retries, resends and replays all come through here.
-    async fn deliver(&self, job: Leased) -> (TryResult, Limits) {
+    async fn deliver(self: &Arc<Self>, job: Leased) -> (TryResult, Limits) {
         let to = job.delivery.to;
         let entry = match self.parts.directory.cached(to.app) {
             Some(entry) => Some(entry),

@@ -9,7 +9,7 @@ impl Shared {
     /// Keeps the endpoint's failure clock: started by the first failure after a success, stopped by a success; when a
     /// delivery is given up and the clock has run long enough, or the receiver is gone, the endpoint is switched off.
     pub(crate) fn note_health(
-        &self,
+        self: &Arc<Self>,
         entry: &Arc<AppEntry>,
         endpoint: &Arc<Endpoint>,
         verdict: &Verdict,
@@ -37,14 +37,16 @@ impl Shared {
                 return;
             }
         }
-        let (directory, reporter) = (self.parts.directory.clone(), self.parts.reporter.clone());
+        let shared = self.clone();
         let app = entry.clone();
         tokio::spawn(async move {
-            match write_health(&directory, to, change, now).await {
+            match write_health(&shared.parts.directory, to, change, now).await {
                 Ok(Some(endpoint)) => {
                     let fail_since = endpoint.failing_since.unwrap_or(now);
                     tracing::warn!(endpoint = %endpoint.id, reason = ?endpoint.disabled, "switched an endpoint off");
-                    reporter.report(Happened::EndpointDisabled { app, endpoint: Arc::new(endpoint), fail_since });
+                    let endpoint = Arc::new(endpoint);
+                    shared.parts.reporter.report(Happened::EndpointDisabled { app, endpoint, fail_since });
+                    shared.look_at(to).await;
                 }
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "failed to write down an endpoint's health"),

@@ -2,7 +2,7 @@
 //! retries, background tasks, retention.
 //!
 //! One way for all: first tries, retries, resends and replays are the same function with another trigger
-//! ([`engine`]). An endpoint is a lane ([`lane`]); one that hangs or fails holds its own lane only.
+//! (`engine.rs`). An endpoint is a lane (`lane.rs`); one that hangs or fails holds its own lane only.
 //!
 //! Must not parse what platforms send, nor render pages; SQL is the store's, sockets are outbound's.
 

@@ -1,5 +1,7 @@
 //! The client against receivers that behave and receivers that do not.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect is to stop right there")]
+
 use bytes::Bytes;
 use domain::{Endpoint, FailureReason as R, Outcome, Timestamp};
 use http::{HeaderMap, HeaderValue};

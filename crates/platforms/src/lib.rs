@@ -1,21 +1,29 @@
-//! The dialects: from a message and an endpoint's options to the body and content type that go over the wire. Pure.
+//! The dialects: catalogues of event types as data, formats as pure functions, and the expressions that endpoints may put
+//! between a payload and the wire.
 //!
-//! Must not know HTTP or SQL. So far there is one format, `standard`: the bytes as they came in. Each platform adds its
-//! catalogue and formats in a folder of its own; nothing else needs to change.
+//! Must not know HTTP or SQL, reads no clock, and never waits. A platform is a folder with a catalogue ([`catalog`]), its
+//! format if it has one of its own ([`format`]), and a play ([`simulate`]). Nothing elsewhere asks which platform it is.
+
+pub mod catalog;
+pub mod expression;
+pub mod format;
+pub mod instruqt;
+pub mod replit;
+#[cfg(test)]
+mod samples;
+pub mod schema;
+pub mod simulate;
+pub mod teachstack;
 
 use bytes::Bytes;
 use domain::{Endpoint, MessageMeta};
 
-/// What goes over the wire.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rendered {
-    /// The request's body.
-    pub body: Bytes,
-    /// Its content type.
-    pub content_type: &'static str,
-}
+pub use catalog::{CatalogEntry, EndpointDefaults, NothingTicked, Platform, by_name};
+pub use expression::{Expression, ExpressionError};
+pub use format::{ApplicationFacts, Format, MASKED_SECRET, RenderError, RenderInput, Rendered, should_send};
+pub use schema::{Problem, SchemaError, Validator};
 
-/// Renders a message for an endpoint.
+/// Renders a message for an endpoint that wants the payload as it came in.
 pub fn render(_endpoint: &Endpoint, _message: &MessageMeta, payload: &Bytes) -> Rendered {
-    Rendered { body: payload.clone(), content_type: "application/json" }
+    Rendered::json(payload.clone())
 }

@@ -1,6 +1,8 @@
 //! Attempts: reading them, expunging what was answered, and asking for another one.
 
-use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError, messages::MessagesOf};
+use crate::{
+    Service, Window, access::AppScope, actor::Capability, check::read_id, error::ServiceError, messages::MessagesOf,
+};
 use domain::{Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
 use store::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter};
 
@@ -63,21 +65,20 @@ impl Service {
     }
 
     /// One attempt of a message.
-    pub async fn attempt(&self, scope: &AppScope, message: &str, attempt: AttemptId) -> Result<Attempt, ServiceError> {
+    pub async fn attempt(&self, scope: &AppScope, message: &str, attempt: &str) -> Result<Attempt, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
+        let attempt = read_id::<AttemptId>("attempt_id", attempt)?;
         let id = self.message_id(scope, message).await?;
+        let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
         self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)
     }
 
     /// Removes what was answered to an attempt.
-    pub async fn expunge_attempt(
-        &self,
-        scope: &AppScope,
-        message: &str,
-        attempt: AttemptId,
-    ) -> Result<(), ServiceError> {
+    pub async fn expunge_attempt(&self, scope: &AppScope, message: &str, attempt: &str) -> Result<(), ServiceError> {
         scope.must_be_organization()?;
+        let attempt = read_id::<AttemptId>("attempt_id", attempt)?;
         let id = self.message_id(scope, message).await?;
+        let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
         self.store.expunge_attempt(scope.key(), id, attempt).await.map_err(|e| match e {
             store::StoreError::NotFound => ServiceError::NO_ATTEMPT,
             e => e.into(),

@@ -13,8 +13,8 @@ use crate::{
     secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EventTypeName, Header, Ksuid,
-    PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
+    Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -305,12 +305,17 @@ impl Service {
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
+        let switches_off = checked.disabled == Some(true);
         let saved = self
             .change_endpoint(scope, which, |endpoint| {
                 checked.clone().apply(endpoint);
                 Ok(())
             })
             .await?;
+        if switches_off {
+            // Or what waits now would be sent if it is switched on again before that is due.
+            self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
+        }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -376,10 +381,14 @@ impl Service {
 
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
         scope.must_have(Capability::CreateAttempts)?;
         let endpoint = self.endpoint(scope, which).await?;
-        while self.store.cancel_open(scope.endpoint_ref(&endpoint), before, STEP).await? == STEP {}
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
+    }
+
+    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
         Ok(())
     }
 }

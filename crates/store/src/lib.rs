@@ -1,7 +1,7 @@
 //! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks.
 //!
 //! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]); a second one
-//! joins by implementing the same traits and passing the same behaviour suite ([`conformance`]).
+//! joins by implementing the same traits and passing the same behaviour suite (feature `conformance`).
 //!
 //! Must not decide anything about delivery: when to try again, whom to switch off and what counts as success are told
 //! to it. Secrets, credentials and custom headers are sealed before they reach a table ([`seal`]).

@@ -65,7 +65,7 @@ class Api:
         return self._http.request(method, path, **kwargs)
 
     def get(self, path: str, **params: Any) -> httpx.Response:
-        return self._http.get(path, params=params)
+        return self._http.get(path, params=params or None)
 
     def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
         return self._http.post(path, json=json, **kwargs)
@@ -77,7 +77,7 @@ class Api:
         return self._http.patch(path, json=json, **kwargs)
 
     def delete(self, path: str, **params: Any) -> httpx.Response:
-        return self._http.delete(path, params=params)
+        return self._http.delete(path, params=params or None)
 
     def raw(self, method: str, path: str, body: bytes, **headers: str) -> httpx.Response:
         """Sends exactly these bytes."""

@@ -208,6 +208,7 @@ async fn tasks_are_begun_and_found_again() {
     assert_eq!(column(&list, "id"), [id]);
     assert_eq!(w.get("/background-task?status=finished").await.is(200)["data"], json!([]));
     w.get("/background-task/qtask_000000000000000000000000000").await.fails(404);
+    w.get("/background-task/qtask_2x").await.fails(404);
     assert_eq!(w.get("/background-task/x").await.invalid().0, "path/task_id/__all__");
 }
 

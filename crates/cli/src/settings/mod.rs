@@ -306,6 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_page_has_every_setting_and_its_default() {
+        let page = include_str!("../../../../docs/operating.md");
+        for setting in TABLE {
+            let row = match setting.default {
+                "" => format!("\n| `{}` | ", setting.name()),
+                default => format!("\n| `{}` | `{default}` |", setting.name()),
+            };
+            assert_eq!(page.matches(&row).count(), 1, "{row}");
+        }
+    }
+
+    #[test]
     fn stray_variables_are_those_that_nearly_are_a_setting() {
         let names = ["SCHOOLBELL_RETRY_SHEDULE", "SCHOOLBELL_PORT_80_TCP", "SCHOOLBELL_LISTEN", "HOME"];
         let strays: Vec<_> = stray_variables(names.into_iter().map(String::from)).collect();

@@ -1,0 +1,246 @@
+//! What goes over the wire: pure functions from a message and what its endpoint wants to a body, a content type and
+//! headers.
+//!
+//! The order is always the same: the endpoint's `transform` makes a new payload, then its format puts that on the wire.
+//! `standard` without a transform hands the bytes on as they came in, without looking at them.
+
+mod cloudevents;
+mod thin;
+
+use crate::{
+    catalog::Platform,
+    expression::{Expression, ExpressionError},
+    replit, teachstack,
+};
+use bytes::Bytes;
+use domain::{ApplicationId, MessageMeta, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// How a payload is put on the wire. Open to every endpoint of every application.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// The payload as it came in.
+    #[default]
+    Standard,
+    /// Repl.it Classroom's body: the secret in it, only changed files.
+    Replit,
+    /// Teachstack's envelope.
+    Teachstack,
+    /// CloudEvents 1.0, all in the body.
+    Cloudevents,
+    /// CloudEvents 1.0, attributes in headers.
+    CloudeventsBinary,
+    /// Ids and a link, to be fetched with a token.
+    Thin,
+}
+
+impl Format {
+    /// All of them, for choices.
+    pub const ALL: [Self; 6] =
+        [Self::Standard, Self::Replit, Self::Teachstack, Self::Cloudevents, Self::CloudeventsBinary, Self::Thin];
+    /// `cloudevents-binary`: what settings and the API call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Replit => "replit",
+            Self::Teachstack => "teachstack",
+            Self::Cloudevents => "cloudevents",
+            Self::CloudeventsBinary => "cloudevents-binary",
+            Self::Thin => "thin",
+        }
+    }
+    /// What it does, for choices.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Standard => "The payload as it was published.",
+            Self::Replit => {
+                "Repl.it Classroom's body: the endpoint's secret in it, and only the files that were changed."
+            }
+            Self::Teachstack => "Teachstack's envelope with id, event, time and account around the payload.",
+            Self::Cloudevents => "CloudEvents 1.0 in structured mode: attributes and payload in one JSON object.",
+            Self::CloudeventsBinary => {
+                "CloudEvents 1.0 in binary mode: attributes in headers, the payload as the body."
+            }
+            Self::Thin => {
+                "Only ids and a link. The receiver fetches the payload with a token; no personal data is sent."
+            }
+        }
+    }
+    /// Whether it puts the endpoint's body secret into what is sent.
+    pub fn needs_body_secret(self) -> bool {
+        self == Self::Replit
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a text is not the name of a format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary or thin")]
+pub struct UnknownFormat(pub String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        Self::ALL.into_iter().find(|f| f.name() == text).ok_or_else(|| UnknownFormat(text.to_owned()))
+    }
+}
+
+/// What goes over the wire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rendered {
+    /// The request's body.
+    pub body: Bytes,
+    /// Its content type.
+    pub content_type: &'static str,
+    /// Further headers; names in lower case, values in visible ASCII.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Rendered {
+    /// A body of JSON.
+    pub(crate) fn json(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), content_type: "application/json", headers: Vec::new() }
+    }
+}
+
+/// Why there is nothing to send. Final until the endpoint or the payload changes: a failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The endpoint's transform failed.
+    #[error("transform: {0}")]
+    Transform(ExpressionError),
+    /// The payload is not what the format needs.
+    #[error("the payload does not fit the format {format}: {problem} (at {path})")]
+    Payload {
+        /// The format.
+        format: Format,
+        /// Where in the payload.
+        path: String,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The format carries a secret in the body, and the endpoint has none.
+    #[error("the format {0} carries a secret in the body, and this endpoint has none: make one in its settings")]
+    NoBodySecret(Format),
+}
+
+/// What rendering needs to know of an application.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplicationFacts<'a> {
+    /// Its id.
+    pub id: ApplicationId,
+    /// The user's own name for it.
+    pub uid: Option<&'a str>,
+    /// Its platform, whose catalogue knows when an event happened and what it is about.
+    pub platform: Option<&'static Platform>,
+}
+
+/// What rendering needs to know of an endpoint and around it.
+#[derive(Clone, Copy)]
+pub struct RenderInput<'a> {
+    /// How the payload is put on the wire.
+    pub format: Format,
+    /// Makes the payload anew first.
+    pub transform: Option<&'a Expression>,
+    /// The secret that travels in the body: the current one, at each try.
+    pub body_secret: Option<&'a str>,
+    /// Whose message it is.
+    pub application: ApplicationFacts<'a>,
+    /// Where this server is reached from outside, without a slash at the end: `https://hooks.example.edu`.
+    pub public_url: &'a str,
+}
+
+/// What is shown instead of a body secret.
+pub const MASKED_SECRET: &str = "********-****-****-****-************";
+
+impl RenderInput<'_> {
+    /// The same for showing to people: with [`MASKED_SECRET`] for the secret.
+    pub fn masked(self) -> Self {
+        Self { body_secret: self.body_secret.map(|_| MASKED_SECRET), ..self }
+    }
+}
+
+/// Shows all but the secret.
+impl fmt::Debug for RenderInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RenderInput")
+            .field("format", &self.format)
+            .field("transform", &self.transform)
+            .field("body_secret", &self.body_secret.map(|_| "…"))
+            .field("application", &self.application)
+            .field("public_url", &self.public_url)
+            .finish()
+    }
+}
+
+/// Renders a message: transform first, then the format.
+pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> Result<Rendered, RenderError> {
+    let payload = match input.transform {
+        Some(transform) => transform.transform(payload, meta).map_err(RenderError::Transform)?,
+        None => payload.clone(),
+    };
+    match input.format {
+        Format::Standard => Ok(Rendered::json(payload)),
+        Format::Replit => replit::render(input.body_secret, &payload),
+        Format::Teachstack => Ok(teachstack::render(input, meta, &payload)),
+        Format::Cloudevents => Ok(cloudevents::structured(input, meta, &payload)),
+        Format::CloudeventsBinary => Ok(cloudevents::binary(input, meta, payload)),
+        Format::Thin => Ok(thin::render(input, meta)),
+    }
+}
+
+/// Whether a message is to be sent at all: what the endpoint's filter says, or yes.
+pub fn should_send(filter: Option<&Expression>, meta: &MessageMeta, payload: &[u8]) -> Result<bool, ExpressionError> {
+    filter.map_or(Ok(true), |f| f.accepts(payload, meta))
+}
+
+/// When the event happened, as far as its catalogue knows where to look; else when it was accepted.
+pub(crate) fn occurred(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]) -> Timestamp {
+    let entry = input.application.platform.and_then(|p| p.event_type(&meta.event_type));
+    entry
+        .and_then(|e| e.occurred_at.as_deref())
+        .and_then(|pointer| text_at(payload, pointer))
+        .and_then(|text| Timestamp::parse(&text))
+        .unwrap_or(meta.created_at)
+}
+
+/// The id of what the event is about, if its catalogue knows where to look.
+fn subject(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]) -> Option<String> {
+    let entry = input.application.platform.and_then(|p| p.event_type(&meta.event_type))?;
+    text_at(payload, entry.subject.as_deref()?)
+}
+
+/// A text or a number in a payload.
+fn text_at(payload: &[u8], pointer: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    match value.pointer(pointer)? {
+        serde_json::Value::String(s) => Some(s.clone()),
+        serde_json::Value::Number(n) => Some(n.to_string()),
+        _ => None,
+    }
+}
+
+/// `2022-08-14T09:30:05.120Z`: always three digits, always UTC.
+pub(crate) fn millis(at: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(at.as_millis()) {
+        Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+        // Beyond the year 9999: what the domain writes for it.
+        Err(_) => at.to_string(),
+    }
+}
+
+/// A text as JSON.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests;
