@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
-use outbound::{Client, ClientOptions, Guard};
+use outbound::{Client, ClientOptions, Guard, Target};
 use service::{
     AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -205,6 +205,7 @@ struct Addresses(Arc<Guard>);
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
+        Target::check_url(url).map_err(|e| e.to_string())?;
         self.0.check_url(url).map_err(|blocked| blocked.to_string())
     }
 }

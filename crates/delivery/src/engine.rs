@@ -6,7 +6,7 @@
 use crate::{
     lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
     rate::Rate,
-    report::{Happened, LastAttempt, Reporter},
+    report::{LastAttempt, Reporter},
     timers::Timers,
 };
 use domain::{
@@ -652,38 +652,6 @@ impl Shared {
             Settle::Failed => self.figures.failed.increment(1),
             Settle::RetryAt(_) | Settle::AsPlanned | Settle::Cancelled => {}
         }
-    }
-
-    /// Tells the operator's webhooks, as Svix does: of the fourth failure, of giving up, of a late success.
-    fn tell(
-        &self,
-        entry: &Arc<AppEntry>,
-        endpoint: &Arc<Endpoint>,
-        job: &Leased,
-        verdict: Verdict,
-        tries: u32,
-        last: LastAttempt,
-    ) {
-        if job.trigger == Trigger::Manual {
-            return;
-        }
-        let about = || (entry.clone(), endpoint.clone(), job.message.meta.clone(), last);
-        let happened = match verdict {
-            Verdict::Delivered if tries >= 5 => {
-                let (a, e, m, l) = about();
-                Happened::Recovered(a, e, m, l)
-            }
-            Verdict::RetryAt(_) if tries == 4 => {
-                let (a, e, m, l) = about();
-                Happened::Failing(a, e, m, l)
-            }
-            Verdict::Failed | Verdict::Gone => {
-                let (a, e, m, l) = about();
-                Happened::Exhausted(a, e, m, l)
-            }
-            Verdict::Delivered | Verdict::RetryAt(_) => return,
-        };
-        self.parts.reporter.report(happened);
     }
 }
 

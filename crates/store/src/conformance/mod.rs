@@ -10,6 +10,7 @@ pub mod config;
 pub mod log;
 pub mod pages;
 pub mod queue;
+pub mod upkeep;
 mod world;
 
 use crate::{Store, queue::Commit};
@@ -103,6 +104,11 @@ macro_rules! conformance_tests {
                 cancelling_takes_what_waits_or_is_held_and_leaves_the_rest
                 cancelling_lets_a_younger_one_of_the_order_key_go
                 cancelling_a_manual_try_leaves_settled_what_was_settled
+                the_last_id_is_the_greatest_of_all_that_is_stored
+                what_was_accepted_and_recorded_is_there_in_the_next_run
+                many_at_once_are_all_kept
+            }
+            upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once
                 a_replay_sends_each_message_that_the_endpoint_never_got
                 a_task_is_found_by_its_organization_only
@@ -112,9 +118,6 @@ macro_rules! conformance_tests {
                 open_old_messages_do_not_keep_others_from_going
                 an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
                 kept_answers_go_after_their_time
-                the_last_id_is_the_greatest_of_all_that_is_stored
-                what_was_accepted_and_recorded_is_there_in_the_next_run
-                many_at_once_are_all_kept
             }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once
@@ -140,8 +143,13 @@ mod tests {
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("mod.rs");
-        let areas =
-            [include_str!("config.rs"), include_str!("log.rs"), include_str!("pages.rs"), include_str!("queue.rs")];
+        let areas = [
+            include_str!("config.rs"),
+            include_str!("log.rs"),
+            include_str!("pages.rs"),
+            include_str!("queue.rs"),
+            include_str!("upkeep.rs"),
+        ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());
             if let Some(name) = name {
