@@ -14,6 +14,7 @@ mod lane;
 mod lane_model;
 mod rate;
 mod report;
+mod response;
 mod timers;
 mod upkeep;
 
