@@ -109,6 +109,7 @@ impl App {
             reporter: Arc::new(Forward(reporter)),
             jitter: Box::new(random_share),
             settings: EngineSettings {
+                public_url: settings.address_for_others(address).into(),
                 retry_schedule: settings.retry_schedule.clone(),
                 concurrency: settings.endpoint_concurrency,
                 disable_after: settings.disable_after,
