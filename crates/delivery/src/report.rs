@@ -1,9 +1,8 @@
 //! What the engine tells others about endpoints and failing deliveries: the operational webhooks' raw material.
 
-use crate::engine::Shared;
-use domain::{AttemptId, Endpoint, MessageMeta, Timestamp, Trigger, retry::Verdict};
+use domain::{AttemptId, Endpoint, MessageMeta, Timestamp};
 use std::sync::Arc;
-use store::{AppEntry, Leased};
+use store::AppEntry;
 
 /// The attempt that a report is about.
 #[derive(Clone, Copy, Debug)]
@@ -47,38 +46,4 @@ pub struct NoReports;
 
 impl Reporter for NoReports {
     fn report(&self, _: Happened) {}
-}
-
-impl Shared {
-    /// Tells the operator's webhooks, as Svix does: of the fourth failure, of giving up, of a late success.
-    pub(crate) fn tell(
-        &self,
-        entry: &Arc<AppEntry>,
-        endpoint: &Arc<Endpoint>,
-        job: &Leased,
-        verdict: Verdict,
-        tries: u32,
-        last: LastAttempt,
-    ) {
-        if job.trigger == Trigger::Manual {
-            return;
-        }
-        let about = || (entry.clone(), endpoint.clone(), job.message.meta.clone(), last);
-        let happened = match verdict {
-            Verdict::Delivered if tries >= 5 => {
-                let (a, e, m, l) = about();
-                Happened::Recovered(a, e, m, l)
-            }
-            Verdict::RetryAt(_) if tries == 4 => {
-                let (a, e, m, l) = about();
-                Happened::Failing(a, e, m, l)
-            }
-            Verdict::Failed | Verdict::Gone => {
-                let (a, e, m, l) = about();
-                Happened::Exhausted(a, e, m, l)
-            }
-            Verdict::Delivered | Verdict::RetryAt(_) => return,
-        };
-        self.parts.reporter.report(happened);
-    }
 }

@@ -12,7 +12,6 @@
 //!
 //! So a run is bounded in time, memory and stack on whatever thread calls it; no second thread, no clock.
 
-mod arithmetic;
 mod check;
 mod meter;
 mod natives;

@@ -1,4 +1,4 @@
-//! Accepting, leasing, recording, manual tries, cancelling, and what the next run finds.
+//! Accepting, leasing, recording, manual tries, and what the next run finds.
 
 use super::{
     Fixture,
@@ -12,11 +12,11 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-async fn open(w: &World) -> u64 {
+pub(super) async fn open(w: &World) -> u64 {
     w.store.open_deliveries().await.unwrap().0
 }
 
-async fn is_there(w: &World, app: AppKey, id: MessageId) -> bool {
+pub(super) async fn is_there(w: &World, app: AppKey, id: MessageId) -> bool {
     w.store.message(app, &IdOrUid::Id(id), false).await.unwrap().is_some()
 }
 

@@ -2,26 +2,16 @@
 
 use super::{
     Fixture,
+    queue::{is_there, open},
     world::{Post, World, all, at, event_type, only, org},
 };
 use crate::{Accepted, Answer, OrganizationOptions, Purge, Purged, Settle, StoreError};
 use bytes::Bytes;
-use domain::{
-    AppKey, EndpointRef, IdOrUid, IdRange, Ksuid, MessageId, Pick, Retention, Task, TaskId, TaskKind, TaskStatus,
-    Timestamp, Trigger,
-};
+use domain::{EndpointRef, IdRange, Ksuid, Pick, Retention, Task, TaskId, TaskKind, TaskStatus, Timestamp, Trigger};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-async fn open(w: &World) -> u64 {
-    w.store.open_deliveries().await.unwrap().0
-}
-
-async fn is_there(w: &World, app: AppKey, id: MessageId) -> bool {
-    w.store.message(app, &IdOrUid::Id(id), false).await.unwrap().is_some()
-}
 
 // Background tasks.
 

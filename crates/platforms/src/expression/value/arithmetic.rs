@@ -1,9 +1,6 @@
-//! `+ - * / %` on values, as in jq; each pays for its work before it does it.
+//! `+`, `-`, `*`, `/`, `%` on jq values: what they mean, and what they cost. Knows nothing of programs.
 
-use super::{
-    meter::pay,
-    value::{Size, Val, over},
-};
+use super::{super::meter::pay, Size, Val, over};
 use jaq_core::{Error, ValR, ops::Math};
 use std::sync::Arc;
 

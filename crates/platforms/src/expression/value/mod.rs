@@ -4,6 +4,8 @@
 //! Sharing is cheap and counted in full: `[., .]` twice as large as `.`, whatever it costs in memory. So no operation on
 //! a value can meet more than [`VALUE_BYTES`] of it.
 
+mod arithmetic;
+
 use super::meter::{self, Limit, VALUE_BYTES, VALUE_DEPTH, pay};
 use indexmap::IndexMap;
 use jaq_core::{
@@ -19,12 +21,12 @@ use serde::{
 use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// A text, shared.
-pub(super) type Text = Arc<String>;
+pub(in crate::expression) type Text = Arc<String>;
 type Members = IndexMap<Text, Val>;
 
 /// A JSON value. Integers that fit 64 bits with a sign are kept exactly.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Val {
+pub(in crate::expression) enum Val {
     /// `null`
     #[default]
     Null,
@@ -44,9 +46,9 @@ pub(super) enum Val {
 
 /// Bytes as JSON (about), and levels.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
-    pub(super) bytes: u64,
-    pub(super) depth: u32,
+pub(in crate::expression) struct Size {
+    bytes: u64,
+    depth: u32,
 }
 
 impl Size {
@@ -56,7 +58,7 @@ impl Size {
         self.depth = self.depth.max(child.depth + 1);
     }
     /// Whether a value may be this large; marks the run if not.
-    pub(super) fn allowed(self) -> bool {
+    pub(in crate::expression) fn allowed(self) -> bool {
         if self.bytes > VALUE_BYTES {
             meter::exceed(Limit::Size);
         } else if self.depth > VALUE_DEPTH {
@@ -70,16 +72,16 @@ impl Size {
 
 /// An array.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arr {
-    pub(super) size: Size,
-    pub(super) items: Vec<Val>,
+pub(in crate::expression) struct Arr {
+    size: Size,
+    pub(in crate::expression) items: Vec<Val>,
 }
 
 /// An object.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Obj {
-    pub(super) size: Size,
-    pub(super) members: Members,
+pub(in crate::expression) struct Obj {
+    size: Size,
+    pub(in crate::expression) members: Members,
 }
 
 impl Arr {
@@ -100,7 +102,7 @@ impl Obj {
         Self { size, members }
     }
     /// Adds or replaces a member. Never makes the noted depth smaller.
-    pub(super) fn put(&mut self, key: Text, value: Val) {
+    fn put(&mut self, key: Text, value: Val) {
         self.size.bytes += key.len() as u64 + 3;
         self.size.grow(value.size());
         let length = key.len() as u64;
@@ -111,13 +113,13 @@ impl Obj {
 }
 
 /// The error of an operation that did not happen because the run is over its limit. Never seen: the limit is.
-pub(super) fn over() -> Error<Val> {
+fn over() -> Error<Val> {
     Error::new(Val::Null)
 }
 
 impl Val {
     /// About how large it is.
-    pub(super) fn size(&self) -> Size {
+    pub(in crate::expression) fn size(&self) -> Size {
         match self {
             Self::Null | Self::Bool(_) => Size { bytes: 5, depth: 0 },
             Self::Int(_) | Self::Float(_) => Size { bytes: 8, depth: 0 },
@@ -127,17 +129,17 @@ impl Val {
         }
     }
     /// Units of work to look at all of it.
-    pub(super) fn work(&self) -> u64 {
+    pub(in crate::expression) fn work(&self) -> u64 {
         1 + self.size().bytes / 32
     }
     /// A text.
-    pub(super) fn text(s: impl Into<String>) -> Self {
+    pub(in crate::expression) fn text(s: impl Into<String>) -> Self {
         let s = s.into();
         let fits = Size { bytes: s.len() as u64, depth: 0 }.allowed();
         if pay(1 + s.len() as u64 / 64) && fits { Self::Str(Arc::new(s)) } else { Self::Null }
     }
     /// An array.
-    pub(super) fn array(items: Vec<Val>) -> ValR<Self> {
+    pub(in crate::expression) fn array(items: Vec<Val>) -> ValR<Self> {
         let arr = Arr::measured(items);
         if pay(1 + arr.items.len() as u64 / 2) && arr.size.allowed() {
             Ok(Self::Arr(Arc::new(arr)))
@@ -146,12 +148,12 @@ impl Val {
         }
     }
     /// An object.
-    pub(super) fn object(members: Members) -> ValR<Self> {
+    pub(in crate::expression) fn object(members: Members) -> ValR<Self> {
         let obj = Obj::measured(members);
         if pay(1 + obj.members.len() as u64) && obj.size.allowed() { Ok(Self::Obj(Arc::new(obj))) } else { Err(over()) }
     }
     /// What it is, for messages. Never what is in it: that may be somebody's data.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::expression) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",
@@ -162,16 +164,16 @@ impl Val {
         }
     }
     /// Written as JSON.
-    pub(super) fn to_json(&self) -> String {
+    pub(in crate::expression) fn to_json(&self) -> String {
         // Writing to memory a value whose keys are all texts does not fail.
         serde_json::to_string(self).unwrap_or_default()
     }
     /// The error of having one thing where another is needed.
-    pub(super) fn mistaken(self, what: &'static str) -> Error<Self> {
+    pub(in crate::expression) fn mistaken(self, what: &'static str) -> Error<Self> {
         Error::typ(self, what)
     }
     /// As a number for arithmetic.
-    pub(super) fn as_f64(&self) -> Option<f64> {
+    pub(in crate::expression) fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(i) => Some(*i as f64),
             Self::Float(f) => Some(*f),
@@ -179,7 +181,7 @@ impl Val {
         }
     }
     /// A whole number, rounded down.
-    pub(super) fn as_index(&self) -> Option<i64> {
+    pub(in crate::expression) fn as_index(&self) -> Option<i64> {
         match self {
             Self::Int(i) => Some(*i),
             // Saturates, as positions should.
@@ -188,7 +190,7 @@ impl Val {
         }
     }
     /// Its text, if it is one.
-    pub(super) fn as_text(&self) -> Option<&Text> {
+    pub(in crate::expression) fn as_text(&self) -> Option<&Text> {
         match self {
             Self::Str(s) => Some(s),
             _ => None,
