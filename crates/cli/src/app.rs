@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
-use outbound::{Client, ClientOptions, Guard, Target};
+use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -222,6 +222,9 @@ impl SecretMaker for Keys {
             service::SignatureKind::Hmac256 => outbound::SignatureKind::Hmac256,
             service::SignatureKind::Ed25519 => outbound::SignatureKind::Ed25519,
         })
+    }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 
