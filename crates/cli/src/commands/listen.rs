@@ -108,8 +108,8 @@ fn describe(
     if more > 0 {
         let _ = writeln!(text, "    … {more} more lines");
     }
-    text.truncate(text.trim_end().len());
-    text
+    // What others send must not move the cursor, clear the screen or worse.
+    text.trim_end().chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
 }
 
 /// The event type, where platforms put it into the body.
@@ -139,6 +139,7 @@ pub(crate) fn time_of_day(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn event_types_are_found_where_each_platform_puts_them() {
@@ -177,5 +178,17 @@ mod tests {
                     webhook-signature: v1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…\n    \
                     {\n      \"type\": \"track.started\",\n      \"user\": {\n        \"id\": 7\n      }\n    }";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn what_arrives_cannot_drive_the_terminal() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-title", HeaderValue::from_bytes(b"\xc2\x9b2J").unwrap());
+        let uri = "/".parse().unwrap();
+        for body in [&b"\x1b]0;owned\x07\r\x1b[2Jgone"[..], br#"{"type":"\u001b[2J\u009b2J"}"#] {
+            let now = Timestamp::default();
+            let text = describe(&Method::POST, &uri, &headers, body, now, "", StatusCode::OK);
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        }
     }
 }
