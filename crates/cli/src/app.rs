@@ -170,6 +170,8 @@ impl App {
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
         self.reports.abort();
+        // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
+        let _ = self.reports.await;
     }
 }
 

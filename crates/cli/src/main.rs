@@ -100,6 +100,8 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
 }
 
 fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    // Connections are open files. Where the limit cannot be raised, fewer must do.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other)?;
     let result = runtime.block_on(command);
     // A query that still runs has nobody to answer to.

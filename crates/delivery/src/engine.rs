@@ -8,6 +8,7 @@ use crate::{
     prepare::{NotSent, Prepared, without_body_secret},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
+    response::response_text,
     timers::Timers,
 };
 use domain::{
@@ -47,8 +48,6 @@ const WRITE_AGAIN: Duration = Duration::from_millis(200);
 const CANCEL_STEP: usize = 500;
 /// Endpoints kept ready to send.
 const TARGETS: usize = 20_000;
-/// Stored of an answer that is not text: shown in base64, as Svix does.
-const RESPONSE_MAX: usize = 20_000;
 
 /// What the engine is told once.
 #[derive(Clone, Debug)]
@@ -681,24 +680,5 @@ impl Shared {
             Verdict::Delivered | Verdict::RetryAt(_) => return,
         };
         self.parts.reporter.report(happened);
-    }
-}
-
-/// What is stored of an answer: its text, or base64 if it is not text; or why there was none.
-fn response_text(outcome: Outcome) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    match outcome {
-        Outcome::Answered { body, .. } => match std::str::from_utf8(&body) {
-            Ok(text) => text.to_owned(),
-            // A character cut in two at the limit does not make it binary.
-            Err(e) if e.error_len().is_none() => String::from_utf8_lossy(&body[..e.valid_up_to()]).into_owned(),
-            Err(_) => {
-                let mut text = STANDARD.encode(&body);
-                text.truncate(RESPONSE_MAX);
-                text
-            }
-        },
-        Outcome::Failed { reason, detail, .. } if detail.is_empty() => reason.sentence().to_owned(),
-        Outcome::Failed { reason, detail, .. } => format!("{} ({detail})", reason.sentence()),
     }
 }

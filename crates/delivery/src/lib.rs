@@ -15,6 +15,7 @@ mod lane_model;
 mod prepare;
 mod rate;
 mod report;
+mod response;
 mod timers;
 mod upkeep;
 

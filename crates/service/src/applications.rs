@@ -201,7 +201,16 @@ impl Service {
             revision: 0,
         };
         checked.apply(&mut app, now);
-        self.store.create_application(app).await
+        let created = self.store.create_application(app).await;
+        self.listener_may_have_come(organization);
+        created
+    }
+
+    /// An application of the management organization is, or is now called, somebody's ear.
+    fn listener_may_have_come(&self, organization: &OrganizationId) {
+        if organization.as_str() == OrganizationId::MANAGEMENT {
+            self.not_listening.clear();
+        }
     }
 
     /// Replaces an application, or creates one if there is none under this id or uid. The name in the path is not taken
@@ -236,7 +245,10 @@ impl Service {
             match self.directory.save_application(app).await {
                 Err(StoreError::Changed) => {}
                 Err(StoreError::UidTaken) => return Err(uid_taken()),
-                saved => return Ok(saved?),
+                saved => {
+                    self.listener_may_have_come(&scope.application().organization);
+                    return Ok(saved?);
+                }
             }
         }
         Err(ServiceError::TooBusy)

@@ -13,8 +13,8 @@ use crate::{
     platform, secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EventTypeName, Format,
-    Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
+    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use platforms::Expression;
 use std::{
@@ -335,7 +335,7 @@ impl Service {
         input: EndpointInput,
     ) -> Result<Saved<Endpoint>, ServiceError> {
         let input = EndpointInput { secret: None, ..input };
-        match self.endpoint(scope, which).await {
+        match self.find_endpoint(scope, which).await {
             Ok(_) => Ok(Saved::Existing(self.patch_endpoint(scope, which, input.into()).await?)),
             Err(ServiceError::NotFound(_)) => self.create_endpoint(scope, input).await.map(Saved::Created),
             Err(e) => Err(e),
@@ -355,12 +355,17 @@ impl Service {
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
+        let switches_off = checked.disabled == Some(true);
         let saved = self
             .change_endpoint(scope, which, |endpoint| {
                 checked.clone().apply(endpoint);
                 complete(endpoint)
             })
             .await?;
+        if switches_off {
+            // Or what waits now would be sent if it is switched on again before that is due.
+            self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
+        }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -368,7 +373,7 @@ impl Service {
     /// Deletes an endpoint; what it was sent stays readable through the messages.
     pub async fn delete_endpoint(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
@@ -384,7 +389,7 @@ impl Service {
         change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
     ) -> Result<Endpoint, ServiceError> {
         for _ in 0..CHANGE_TRIES {
-            let mut endpoint = self.endpoint(scope, which).await?;
+            let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
             endpoint.updated_at = self.now();
             match self.directory.save_endpoint(endpoint).await {
@@ -419,17 +424,21 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Stats, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let (from, until) = stats_window(since, until, self.now())?;
         Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
     }
 
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
-        while self.store.cancel_open(scope.endpoint_ref(&endpoint), before, STEP).await? == STEP {}
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
+    }
+
+    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
         Ok(())
     }
 }

@@ -39,7 +39,8 @@ pub use seams::{AddressPolicy, Admission, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, Timestamp};
+use domain::{Ksuid, OrganizationId, Timestamp};
+use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
 
@@ -99,6 +100,8 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
+    /// Organizations of which nobody heard operational webhooks, and when that was found.
+    not_listening: Cache<OrganizationId, Timestamp>,
 }
 
 impl Service {
@@ -115,6 +118,7 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            not_listening: Cache::new(10_000),
         }
     }
 

@@ -25,6 +25,8 @@ pub const BATCH_MAX: usize = 1_000;
 /// The event type that every endpoint can be tested with.
 const PING: &str = "svix.ping";
 const HOUR: i64 = 3600;
+/// Levels of a payload at most; many parsers stop here.
+const DEPTH_MAX: usize = 127;
 /// The longest that a payload is kept, in days.
 const PAYLOAD_DAYS_MAX: i64 = 90;
 
@@ -75,6 +77,8 @@ impl<'a> NewMessage<'a> {
         let order_key = self.order_key.and_then(|key| check.order_key(&key));
         if self.payload.first() != Some(&b'{') {
             check.fail(&["payload"], "Payload must be an object.");
+        } else if is_deep(&self.payload) {
+            check.fail(&["payload"], "Payload must not be nested deeper than 127 levels.");
         }
         check.range("payload_retention_period", self.retention_days, 1..=PAYLOAD_DAYS_MAX);
         check.range("payload_retention_hours", self.retention_hours, 1..=PAYLOAD_DAYS_MAX * 24);
@@ -95,6 +99,31 @@ impl<'a> NewMessage<'a> {
             application: self.application,
         })
     }
+}
+
+/// Whether valid JSON is nested so deeply that it could exhaust the stack of a receiver.
+fn is_deep(json: &[u8]) -> bool {
+    let opens = |b: u8| matches!(b, b'{' | b'[');
+    // Nearly every payload has too few brackets for that altogether.
+    if json.iter().filter(|b| opens(**b)).count() <= DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            _ if opens(byte) => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 /// A message whose rules were checked.
@@ -328,7 +357,7 @@ impl Service {
         index: usize,
     ) -> Result<Published, ServiceError> {
         scope.must_be_organization()?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let mut check = Check::body();
         let Some(name) = check.event_type("event_type", event_type) else { return Err(check.into_error()) };
         let payload = if event_type == PING {
@@ -388,6 +417,14 @@ mod tests {
             assert_eq!(found, [("body/payload".to_owned(), "Payload must be an object.".to_owned())]);
         }
         assert_eq!(problems(message()), []);
+    }
+
+    #[test]
+    fn a_payload_is_not_too_deep_for_receivers() {
+        let nested = |n: usize| format!("{}1{}", r#"{"a":"#.repeat(n), "}".repeat(n));
+        assert!(!is_deep(nested(127).as_bytes()) && is_deep(nested(128).as_bytes()));
+        let wide = format!(r#"{{"a":[{}],"b":"{}"}}"#, vec!["[]"; 200].join(","), r#"\"["#.repeat(200));
+        assert!(!is_deep(wide.as_bytes()));
     }
 
     #[test]

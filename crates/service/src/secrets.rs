@@ -53,7 +53,7 @@ impl Service {
     /// What a receiver needs to verify.
     pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        Ok(self.endpoint(scope, which).await?.secrets.current.for_receiver())
+        Ok(self.find_endpoint(scope, which).await?.secrets.current.for_receiver())
     }
 
     /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while. Gives back what a

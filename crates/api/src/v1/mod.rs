@@ -58,7 +58,8 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
-        .routes(routes!(crate::health::get_health));
+        .routes(routes!(crate::health::get_health))
+        .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
         .merge(application::routes())
         .merge(event_type::routes())

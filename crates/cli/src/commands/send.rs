@@ -1,6 +1,6 @@
 //! `schoolbell send`: publishes one event to a running server.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     client::ApiClient,
     clock::SystemClock,
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: SendArgs, flags: &Flags) -> Result<(), Failure> {
     let path = format!("/app/{}/msg/", segment(&args.app));
     let answer = client.call(Method::POST, &path, Some(body)).await.map_err(Failure::other)?;
     let id = answer["id"].as_str().ok_or_else(|| Failure::other("the server's answer holds no message id"))?;
-    println!("{id}");
+    say(id);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `schoolbell serve`: the server.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     app::{App, StartError},
     logging, server,
@@ -18,7 +18,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = stop::listen();
     let app = App::start(&settings, server::bind).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %app.address(), "started");
-    println!("Schoolbell listens on http://{}", app.address());
+    say(format_args!("Schoolbell listens on http://{}", app.address()));
     app.run(stop).await;
     Ok(())
 }

@@ -38,8 +38,8 @@ mod sqlite {
     store::conformance_tests!(OnDisk::fresh());
 }
 
-#[test]
-fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
+#[tokio::test]
+async fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
     let disk = OnDisk::fresh();
     let first = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
     assert!(matches!(Sqlite::open(&disk.path(), &disk.key), Err(StoreError::InUse(_))));
@@ -47,8 +47,8 @@ fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
     assert!(Sqlite::open(&disk.path(), &disk.key).is_ok());
 }
 
-#[test]
-fn another_key_is_refused() {
+#[tokio::test]
+async fn another_key_is_refused() {
     let disk = OnDisk::fresh();
     drop(Sqlite::open(&disk.path(), &disk.key).expect("the store opens"));
     assert!(matches!(Sqlite::open(&disk.path(), &MainKey::generate()), Err(StoreError::WrongKey)));
