@@ -23,6 +23,7 @@ pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sign_in;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -95,6 +96,7 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
+    signing_in: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -111,6 +113,7 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            signing_in: tokio::sync::Mutex::new(()),
         }
     }
 

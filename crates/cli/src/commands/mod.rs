@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod sign_in;
 pub(crate) mod token;
 
 /// Why a command did not do its work; printed once, as the last line on stderr.
