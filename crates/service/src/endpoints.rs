@@ -295,6 +295,14 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
+    /// Whether an endpoint may have this address, before there is one.
+    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
+        check.finish()
+    }
+
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
