@@ -60,7 +60,7 @@ pub(crate) struct WindowParams {
     after: Option<Timestamp>,
 }
 
-fn limit(asked: Option<u64>) -> Result<usize, Problem> {
+pub(crate) fn limit(asked: Option<u64>) -> Result<usize, Problem> {
     match asked.unwrap_or(LIMIT) {
         n @ 0..=LIMIT_MAX => Ok(n as usize),
         _ => Err(Problem::field(&["query", "limit", "limit"], "Given limit must not exceed 250")),

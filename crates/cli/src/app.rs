@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, Secret};
-use outbound::{Client, ClientOptions, Guard};
+use outbound::{Client, ClientOptions, Guard, Target};
 use service::{
     AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -109,6 +109,7 @@ impl App {
             reporter: Arc::new(Forward(reporter)),
             jitter: Box::new(random_share),
             settings: EngineSettings {
+                public_url: settings.address_for_others(address).into(),
                 retry_schedule: settings.retry_schedule.clone(),
                 concurrency: settings.endpoint_concurrency,
                 disable_after: settings.disable_after,
@@ -169,6 +170,8 @@ impl App {
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
         self.reports.abort();
+        // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
+        let _ = self.reports.await;
     }
 }
 
@@ -205,6 +208,7 @@ struct Addresses(Arc<Guard>);
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
+        Target::check_url(url).map_err(|e| e.to_string())?;
         self.0.check_url(url).map_err(|blocked| blocked.to_string())
     }
 }

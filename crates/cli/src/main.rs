@@ -11,7 +11,7 @@ mod settings;
 mod stop;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs};
+use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs};
 use domain::OrganizationId;
 use settings::Flags;
 use std::{process::ExitCode, time::Duration};
@@ -52,6 +52,10 @@ enum Command {
     Listen(ListenArgs),
     /// Publishes one event to a running server and prints the message's id
     Send(SendArgs),
+    /// Plays a believable class of a platform to a running server: people come and go, hand in, take tracks
+    ///
+    /// The application should have the platform: then the events have their schemas and endpoints their format.
+    Simulate(SimulateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -66,6 +70,7 @@ fn command_line() -> clap::Command {
         .mut_subcommand("serve", |c| settings::add_flags(c, &[]))
         .mut_subcommand("token", |c| settings::add_flags(c, FEW))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
 }
 
 fn main() -> ExitCode {
@@ -89,6 +94,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Serve => on_runtime(commands::serve::run(flags)),
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
+        Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
 }

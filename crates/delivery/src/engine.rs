@@ -5,6 +5,7 @@
 
 use crate::{
     lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
+    prepare::{NotSent, Prepared, without_body_secret},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
     response::response_text,
@@ -14,7 +15,7 @@ use domain::{
     AppKey, AttemptId, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
     retry::{Verdict, decide},
 };
-use outbound::{Client, OutgoingRequest, Target};
+use outbound::{Client, OutgoingRequest};
 use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
@@ -59,6 +60,8 @@ pub struct EngineSettings {
     pub disable_after: Duration,
     /// Bytes of messages on their way out in memory, about.
     pub memory_budget: usize,
+    /// Where this server is reached from outside, without a slash at the end; for formats that link to it.
+    pub public_url: Arc<str>,
 }
 
 /// What the engine is made of.
@@ -75,12 +78,6 @@ pub struct EngineParts {
     pub jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     /// Settings.
     pub settings: EngineSettings,
-}
-
-struct Prepared {
-    revision: i64,
-    target: Result<Target, String>,
-    url: Arc<str>,
 }
 
 struct Figures {
@@ -534,28 +531,33 @@ impl Shared {
         let prepared = self.prepared(endpoint);
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
-        let (outcome, took) = match &prepared.target {
-            Ok(target) => {
-                let rendered = platforms::render(endpoint, meta, &job.message.payload);
+        let manual = job.trigger == Trigger::Manual;
+        let content = prepared.content(entry, endpoint, &job.message, !manual, &self.parts.settings.public_url).await;
+        let (outcome, took) = match (&prepared.target, content) {
+            (_, Err(NotSent::FilteredOut)) => {
+                self.not_sent(job);
+                return (TryResult::NotSent, limits);
+            }
+            (_, Err(NotSent::Failed(outcome))) => (outcome, Duration::ZERO),
+            (Ok(target), Ok(content)) => {
                 let message_id = meta.id.to_string();
                 let request = OutgoingRequest {
                     id: &message_id,
                     now: began,
-                    content_type: http::HeaderValue::from_static(rendered.content_type),
-                    body: rendered.body,
-                    extra_headers: http::HeaderMap::new(),
+                    content_type: http::HeaderValue::from_static(content.content_type),
+                    body: content.body,
+                    extra_headers: content.headers,
                 };
                 let sent = self.parts.client.send(target, request).await;
                 (sent.outcome, sent.duration)
             }
-            Err(problem) => (
+            (Err(problem), Ok(_)) => (
                 Outcome::Failed { reason: domain::FailureReason::BadRequest, status: None, detail: problem.clone() },
                 Duration::ZERO,
             ),
         };
         let ended = self.now();
 
-        let manual = job.trigger == Trigger::Manual;
         let tries = job.tries + u32::from(!manual);
         let verdict = decide(
             self.schedule(entry, endpoint),
@@ -592,7 +594,7 @@ impl Shared {
             response_status: outcome.status(),
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             reason: outcome.reason(),
-            response: response_text(outcome),
+            response: without_body_secret(endpoint, response_text(outcome)),
         };
         self.store.record(Record {
             delivery: job.delivery,
@@ -631,12 +633,7 @@ impl Shared {
         {
             return kept;
         }
-        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
-        let url = match &target {
-            Ok(target) => target.shown_url().into(),
-            Err(_) => "".into(),
-        };
-        let prepared = Arc::new(Prepared { revision: endpoint.revision, target, url });
+        let prepared = Arc::new(Prepared::new(endpoint));
         self.targets.insert(endpoint.key, prepared.clone());
         prepared
     }

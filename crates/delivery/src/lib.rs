@@ -12,6 +12,7 @@ mod health;
 mod lane;
 #[cfg(test)]
 mod lane_model;
+mod prepare;
 mod rate;
 mod report;
 mod response;

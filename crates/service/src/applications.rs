@@ -7,6 +7,7 @@ use crate::{
     check::Check,
     error::ServiceError,
     patch::{Patch, Saved},
+    platform,
 };
 use domain::{
     AppKey, Application, ApplicationId, IdOrUid, Ksuid, PageOf, PageQuery, Retention, RetrySchedule, Timestamp, Uid,
@@ -90,10 +91,10 @@ impl ApplicationChange {
         if let Some(metadata) = &self.metadata {
             check.metadata(metadata);
         }
-        if let Some(platform) = self.extras.platform.value()
-            && !(1..=64).contains(&platform.len())
+        if let Some(name) = self.extras.platform.value()
+            && platforms::by_name(name).is_none()
         {
-            check.fail(&["platform"], "must be the name of a platform");
+            check.fail(&["platform"], platform::unknown());
         }
         check.retention(&self.extras.retention);
         CheckedApplication {
@@ -184,6 +185,7 @@ impl Service {
         organization: &OrganizationId,
         checked: CheckedApplication,
     ) -> Result<Application, StoreError> {
+        self.install_catalogue(organization, checked.extras.platform.value()).await?;
         let (id, now) = self.next_id();
         let mut app = Application {
             key: AppKey(0),
@@ -236,6 +238,7 @@ impl Service {
         let mut check = Check::body();
         let checked = change.check(&mut check);
         check.finish()?;
+        self.install_catalogue(&scope.application().organization, checked.extras.platform.value()).await?;
         for _ in 0..CHANGE_TRIES {
             let mut app = self.store.application_by_key(scope.key()).await?.ok_or(ServiceError::NO_APPLICATION)?;
             checked.clone().apply(&mut app, self.now());

@@ -10,12 +10,12 @@ use crate::{
     applications::{ApplicationChange, ApplicationInput},
     check::Check,
     error::{Problem, ServiceError},
-    idempotency,
+    idempotency, platform,
 };
 use bytes::Bytes;
 use domain::{
     Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Timestamp, Uid,
-    ids::OrganizationId,
+    ids::OrganizationId, message::TEST_CHANNEL,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use store::{Accept, Accepted, AppEntry, Birth, IdempotencyHash, NewDelivery, Outgoing, StoreError};
@@ -194,6 +194,7 @@ impl Service {
         checked: Checked,
         idempotency: Option<IdempotencyHash>,
     ) -> Result<Published, ServiceError> {
+        platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
         let accept = self.prepare(entry, checked, idempotency, Endpoint::takes);
         let outgoing = accept.message.clone();
         let accepted = self.store.accept(vec![accept]).await?.pop().ok_or(ServiceError::Internal)?;
@@ -219,11 +220,12 @@ impl Service {
         let mut accepts = Vec::with_capacity(messages.len());
         let mut results = Vec::with_capacity(messages.len());
         for (message, idempotency) in messages {
-            results.push(message.check().map(|checked| {
+            results.push(message.check().and_then(|checked| {
+                platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
                 let accept = self.prepare(&entry, checked, idempotency, Endpoint::takes);
                 let outgoing = accept.message.clone();
                 accepts.push(accept);
-                outgoing
+                Ok(outgoing)
             }));
         }
         let mut accepted = self.store.accept(accepts).await?.into_iter();
@@ -345,7 +347,7 @@ impl Service {
         now.as_seconds().div_euclid(HOUR) + hours
     }
 
-    /// Sends the example of an event type to one endpoint, as an ordinary message. The endpoint must be switched on and
+    /// Sends the example of an event type to one endpoint, as an ordinary message that says it is a test. The endpoint must be switched on and
     /// take the event type.
     pub async fn send_example(
         &self,
@@ -366,8 +368,9 @@ impl Service {
             let example = event_type.example(index).filter(|e| e.is_object()).ok_or(ServiceError::InvalidScheme)?;
             serde_json::to_vec(example).map_err(|_| ServiceError::Internal)?.into()
         };
-        let checked = NewMessage::new(name.as_str(), payload).check()?;
-        let accept = self.prepare(scope.entry(), checked, None, |e, event_type, _| {
+        let mut message = NewMessage::new(name.as_str(), payload);
+        message.channels = Some(vec![TEST_CHANNEL.into()]);
+        let accept = self.prepare(scope.entry(), message.check()?, None, |e, event_type, _| {
             let types = e.event_types.as_ref();
             e.key == endpoint.key && e.disabled.is_none() && types.is_none_or(|t| t.contains(event_type))
         });

@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod token;
 
 /// A line on standard output. That nobody reads it any more is no reason to stop: a server goes on.

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    AppKey, Application, ApplicationId, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets, Timestamp,
+    AppKey, Application, ApplicationId, BodySecret, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets,
+    Timestamp,
 };
 use std::{path::PathBuf, sync::Arc};
 use store::{Commit, Config as _, MainKey, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
@@ -89,7 +90,7 @@ async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
         version: 1,
         metadata: Default::default(),
         headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
-        secrets: Secrets { current, retired: vec![(retired, now)] },
+        secrets: Secrets { current, retired: vec![(retired, now)], body: Some(BodySecret::new("hidden-body".into())) },
         options: Default::default(),
         failing_since: None,
         created_at: now,
