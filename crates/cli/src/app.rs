@@ -231,6 +231,9 @@ impl SecretMaker for Keys {
             service::SignatureKind::Ed25519 => outbound::SignatureKind::Ed25519,
         })
     }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
+    }
 }
 
 /// Hands reports on without ever holding up delivery.
