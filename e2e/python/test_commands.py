@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from conftest import connect
-from support.api import eventually
+from support.api import Api, eventually
 from support.receiver import Answer
 from support.server import binary, free_port
 
@@ -264,3 +265,38 @@ def test_send_explains_what_went_wrong(new_server, tmp_path):
     assert "broken.json" in send("nobody", "broken.json")
     assert "missing.json" in send("nobody", "missing.json")
     assert "127.0.0.1:1" in send("nobody", "event.json", "http://127.0.0.1:1")
+
+
+def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SCHOOLBELL_")} | {"TMPDIR": str(tmp_path)}
+    demo = subprocess.Popen(
+        [binary(), "demo", "--rate", "20"],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = lines_of(demo)
+
+        def find(pattern):
+            return next((m for line in list(said) if (m := re.search(pattern, line))), None)
+
+        url = eventually(lambda: find(r"listens on (http://[\d.:]+)"))[1]
+        token = eventually(lambda: find(r"SCHOOLBELL_TOKEN=(\S+)"))[1]
+        app = eventually(lambda: find(r"/api/v1/app/([^/]+)/msg"))[1]
+        eventually(lambda: find(r"✓ 20\d"), 20, "no delivery was shown")
+        eventually(lambda: find(r"✗ \d+"), 20, "no failed try was shown")
+        published = Api(url, token).send(app, "room.created", {"event": "room.created"})
+        assert [d["status"] for d in eventually(lambda: settled(Api(url, token), app, published["id"]))] == [0]
+    finally:
+        demo.send_signal(signal.SIGINT)
+        code = demo.wait(15)
+    assert code == 0 and demo.stderr.read() == ""
+    assert [p.name for p in tmp_path.iterdir()] == [], "the demo left something behind"
+
+
+def settled(api, app, message):
+    destinations = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"]
+    return destinations if destinations and all(d["status"] == 0 for d in destinations) else None

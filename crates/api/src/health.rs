@@ -36,7 +36,10 @@ async fn ready(State(api): State<Arc<ApiState>>) -> Response {
     answer(&api, StatusCode::SERVICE_UNAVAILABLE).await
 }
 
-async fn alive() -> StatusCode {
+/// Whether the server lives; checks nothing else.
+#[utoipa::path(get, path = "/api/v1/health/ping", operation_id = "v1.health.ping", tag = "Health", security(()),
+    responses((status = 204)))]
+pub(crate) async fn alive() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
@@ -47,5 +50,4 @@ pub(crate) fn routes() -> Router<Arc<ApiState>> {
         .route("/health/ready", get(ready))
         .route("/health/live", get(alive))
         .route("/health/ping", get(alive))
-        .route("/api/v1/health/ping", get(alive))
 }

@@ -77,11 +77,31 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
-        for operation in operations.into_iter().flatten().filter(|o| o.security.is_none()) {
-            add_errors(operation);
+        for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = describe(status).to_owned();
+                }
+            }
+            // Those that need no token say so.
+            if operation.security.is_none() {
+                add_errors(operation);
+            }
         }
     }
     document
+}
+
+/// What is said of an answer that its handler describes by its body alone.
+fn describe(status: &str) -> &'static str {
+    match status {
+        "200" => "It is done, or this is it.",
+        "201" => "It was created.",
+        "202" => "It was accepted.",
+        _ => "It is done.",
+    }
 }
 
 fn add_errors(operation: &mut Operation) {

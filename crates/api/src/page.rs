@@ -1,7 +1,7 @@
 //! What lists are asked for: pages by iterator, pages by time.
 
 use crate::problem::Problem;
-use domain::{Cursor, IdOrUid, Ksuid, PageQuery, Timestamp};
+use domain::{Cursor, Ksuid, PageQuery, Timestamp};
 use serde::Deserialize;
 use service::Window;
 use std::fmt::Display;
@@ -60,7 +60,7 @@ pub(crate) struct WindowParams {
     after: Option<Timestamp>,
 }
 
-fn limit(asked: Option<u64>) -> Result<usize, Problem> {
+pub(crate) fn limit(asked: Option<u64>) -> Result<usize, Problem> {
     match asked.unwrap_or(LIMIT) {
         n @ 0..=LIMIT_MAX => Ok(n as usize),
         _ => Err(Problem::field(&["query", "limit", "limit"], "Given limit must not exceed 250")),
@@ -105,20 +105,6 @@ impl WindowParams {
             before: self.before,
             after: self.after,
         })
-    }
-}
-
-/// Reads an id in a path, where a uid is not possible. A text that cannot be an id is a broken rule.
-pub(crate) fn path_id<I: std::str::FromStr<Err = domain::ids::IdError>>(
-    field: &'static str,
-    text: &str,
-) -> Result<I, Problem> {
-    match IdOrUid::<I>::read(text) {
-        IdOrUid::Id(id) => Ok(id),
-        IdOrUid::Uid(text) => {
-            let msg = text.parse::<I>().err().map(|e| e.to_string()).unwrap_or_default();
-            Err(Problem::field(&["path", field, "__all__"], msg))
-        }
     }
 }
 

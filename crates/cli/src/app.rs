@@ -110,6 +110,7 @@ impl App {
             reporter: Arc::new(Forward(reporter)),
             jitter: Box::new(random_share),
             settings: EngineSettings {
+                public_url: settings.address_for_others(address).into(),
                 retry_schedule: settings.retry_schedule.clone(),
                 concurrency: settings.endpoint_concurrency,
                 disable_after: settings.disable_after,
@@ -177,6 +178,8 @@ impl App {
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
         self.reports.abort();
+        // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
+        let _ = self.reports.await;
     }
 }
 

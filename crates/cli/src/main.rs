@@ -11,7 +11,7 @@ mod settings;
 mod stop;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs};
+use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs};
 use domain::OrganizationId;
 use settings::Flags;
 use std::{process::ExitCode, time::Duration};
@@ -58,6 +58,10 @@ enum Command {
     Listen(ListenArgs),
     /// Publishes one event to a running server and prints the message's id
     Send(SendArgs),
+    /// Plays a believable class of a platform to a running server: people come and go, hand in, take tracks
+    ///
+    /// The application should have the platform: then the events have their schemas and endpoints their format.
+    Simulate(SimulateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -73,6 +77,7 @@ fn command_line() -> clap::Command {
         .mut_subcommand("token", |c| settings::add_flags(c, FEW))
         .mut_subcommand("sign-in", |c| settings::add_flags(c, SIGN_IN))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
 }
 
 fn main() -> ExitCode {
@@ -97,11 +102,14 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Serve => on_runtime(commands::serve::run(flags)),
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
+        Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
 }
 
 fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    // Connections are open files. Where the limit cannot be raised, fewer must do.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other)?;
     let result = runtime.block_on(command);
     // A query that still runs has nobody to answer to.

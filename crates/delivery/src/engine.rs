@@ -5,15 +5,17 @@
 
 use crate::{
     lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
+    prepare::{NotSent, Prepared, without_body_secret},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
+    response::response_text,
     timers::Timers,
 };
 use domain::{
     AppKey, AttemptId, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
     retry::{Verdict, decide},
 };
-use outbound::{Client, OutgoingRequest, Target};
+use outbound::{Client, OutgoingRequest};
 use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
@@ -46,8 +48,6 @@ const WRITE_AGAIN: Duration = Duration::from_millis(200);
 const CANCEL_STEP: usize = 500;
 /// Endpoints kept ready to send.
 const TARGETS: usize = 20_000;
-/// Stored of an answer that is not text: shown in base64, as Svix does.
-const RESPONSE_MAX: usize = 20_000;
 
 /// What the engine is told once.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub struct EngineSettings {
     pub disable_after: Duration,
     /// Bytes of messages on their way out in memory, about.
     pub memory_budget: usize,
+    /// Where this server is reached from outside, without a slash at the end; for formats that link to it.
+    pub public_url: Arc<str>,
 }
 
 /// What the engine is made of.
@@ -76,12 +78,6 @@ pub struct EngineParts {
     pub jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     /// Settings.
     pub settings: EngineSettings,
-}
-
-struct Prepared {
-    revision: i64,
-    target: Result<Target, String>,
-    url: Arc<str>,
 }
 
 struct Figures {
@@ -535,28 +531,33 @@ impl Shared {
         let prepared = self.prepared(endpoint);
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
-        let (outcome, took) = match &prepared.target {
-            Ok(target) => {
-                let rendered = platforms::render(endpoint, meta, &job.message.payload);
+        let manual = job.trigger == Trigger::Manual;
+        let content = prepared.content(entry, endpoint, &job.message, !manual, &self.parts.settings.public_url).await;
+        let (outcome, took) = match (&prepared.target, content) {
+            (_, Err(NotSent::FilteredOut)) => {
+                self.not_sent(job);
+                return (TryResult::NotSent, limits);
+            }
+            (_, Err(NotSent::Failed(outcome))) => (outcome, Duration::ZERO),
+            (Ok(target), Ok(content)) => {
                 let message_id = meta.id.to_string();
                 let request = OutgoingRequest {
                     id: &message_id,
                     now: began,
-                    content_type: http::HeaderValue::from_static(rendered.content_type),
-                    body: rendered.body,
-                    extra_headers: http::HeaderMap::new(),
+                    content_type: http::HeaderValue::from_static(content.content_type),
+                    body: content.body,
+                    extra_headers: content.headers,
                 };
                 let sent = self.parts.client.send(target, request).await;
                 (sent.outcome, sent.duration)
             }
-            Err(problem) => (
+            (Err(problem), Ok(_)) => (
                 Outcome::Failed { reason: domain::FailureReason::BadRequest, status: None, detail: problem.clone() },
                 Duration::ZERO,
             ),
         };
         let ended = self.now();
 
-        let manual = job.trigger == Trigger::Manual;
         let tries = job.tries + u32::from(!manual);
         let verdict = decide(
             self.schedule(entry, endpoint),
@@ -593,7 +594,7 @@ impl Shared {
             response_status: outcome.status(),
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             reason: outcome.reason(),
-            response: response_text(outcome),
+            response: without_body_secret(endpoint, response_text(outcome)),
         };
         self.store.record(Record {
             delivery: job.delivery,
@@ -632,12 +633,7 @@ impl Shared {
         {
             return kept;
         }
-        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
-        let url = match &target {
-            Ok(target) => target.shown_url().into(),
-            Err(_) => "".into(),
-        };
-        let prepared = Arc::new(Prepared { revision: endpoint.revision, target, url });
+        let prepared = Arc::new(Prepared::new(endpoint));
         self.targets.insert(endpoint.key, prepared.clone());
         prepared
     }
@@ -684,24 +680,5 @@ impl Shared {
             Verdict::Delivered | Verdict::RetryAt(_) => return,
         };
         self.parts.reporter.report(happened);
-    }
-}
-
-/// What is stored of an answer: its text, or base64 if it is not text; or why there was none.
-fn response_text(outcome: Outcome) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    match outcome {
-        Outcome::Answered { body, .. } => match std::str::from_utf8(&body) {
-            Ok(text) => text.to_owned(),
-            // A character cut in two at the limit does not make it binary.
-            Err(e) if e.error_len().is_none() => String::from_utf8_lossy(&body[..e.valid_up_to()]).into_owned(),
-            Err(_) => {
-                let mut text = STANDARD.encode(&body);
-                text.truncate(RESPONSE_MAX);
-                text
-            }
-        },
-        Outcome::Failed { reason, detail, .. } if detail.is_empty() => reason.sentence().to_owned(),
-        Outcome::Failed { reason, detail, .. } => format!("{} ({detail})", reason.sentence()),
     }
 }

@@ -12,8 +12,10 @@ mod health;
 mod lane;
 #[cfg(test)]
 mod lane_model;
+mod prepare;
 mod rate;
 mod report;
+mod response;
 mod timers;
 mod upkeep;
 

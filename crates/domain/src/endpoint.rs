@@ -2,6 +2,7 @@
 
 use crate::{
     application::Application,
+    format::Format,
     ids::{AppKey, EndpointId, EndpointKey},
     names::{Channel, EventTypeName, Uid},
     retry::RetrySchedule,
@@ -113,6 +114,24 @@ pub struct EndpointOptions {
     /// Messages with the same order key are delivered one after the other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ordered: bool,
+    /// How the payload is put on the wire.
+    #[serde(skip_serializing_if = "Format::is_default")]
+    pub format: Format,
+    /// A jq expression: whether a message is sent at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// A jq expression: makes the payload anew before the format sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transform: Option<String>,
+    /// Leaves the signature headers out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unsigned: bool,
+    /// Takes only `https` addresses, but for literal addresses inside of private networks that the operator allows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub https_only: bool,
+    /// Takes nothing, instead of everything, while no event type is selected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_selected: bool,
 }
 
 impl Endpoint {
@@ -121,8 +140,15 @@ impl Endpoint {
     /// A message without channels does not reach an endpoint that has channels; an endpoint without channels gets all.
     pub fn takes(&self, event_type: &EventTypeName, channels: &BTreeSet<Channel>) -> bool {
         self.disabled.is_none()
-            && self.event_types.as_ref().is_none_or(|types| types.contains(event_type))
+            && self.selects(event_type)
             && self.channels.as_ref().is_none_or(|mine| mine.iter().any(|c| channels.contains(c)))
+    }
+    /// Whether it takes messages of this type: those that are selected. If none is, all; or none, where that was chosen.
+    pub fn selects(&self, event_type: &EventTypeName) -> bool {
+        match &self.event_types {
+            Some(types) => types.contains(event_type),
+            None => !self.options.only_selected,
+        }
     }
     /// The waits between tries that hold for it: its own, its application's, or the server's.
     pub fn schedule<'a>(&'a self, app: &'a Application, server: &'a RetrySchedule) -> &'a RetrySchedule {
@@ -169,6 +195,16 @@ mod tests {
 
     fn channels(names: &[&str]) -> BTreeSet<Channel> {
         names.iter().map(|n| Channel::new(n).unwrap()).collect()
+    }
+
+    #[test]
+    fn without_a_selection_it_takes_all_or_nothing_as_was_chosen() {
+        let (mut e, a) = (endpoint(), EventTypeName::new("a").unwrap());
+        assert!(e.takes(&a, &BTreeSet::new()));
+        e.options.only_selected = true;
+        assert!(!e.takes(&a, &BTreeSet::new()));
+        e.event_types = Some(type_names(&["a"]));
+        assert!(e.takes(&a, &BTreeSet::new()));
     }
 
     proptest! {

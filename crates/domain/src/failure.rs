@@ -29,6 +29,10 @@ pub enum FailureReason {
     NotHttp,
     /// The request could not be made from the endpoint's settings.
     BadRequest,
+    /// The endpoint's filter or transform failed on this payload.
+    ExpressionFailed,
+    /// The endpoint's format cannot carry this payload.
+    FormatFailed,
     /// 3xx: redirects are never followed.
     Redirect,
     /// 401 or 403.
@@ -124,6 +128,18 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
         "Check the endpoint's address and headers.",
     ),
     (
+        R::ExpressionFailed,
+        "expression-failed",
+        "The endpoint's expression failed on this payload; nothing was sent.",
+        "Correct the filter or the transform, try it with a dry run, and send the message again.",
+    ),
+    (
+        R::FormatFailed,
+        "format-failed",
+        "The payload does not fit the endpoint's format; nothing was sent.",
+        "Publish what the format needs, or choose another format, and send the message again.",
+    ),
+    (
         R::Redirect,
         "redirect",
         "The receiver answered with a redirect, which is never followed.",
@@ -214,7 +230,11 @@ impl FailureReason {
     }
     /// Whether the receiver as a whole seems down, rather than this one message unwelcome.
     pub fn blames_receiver(self) -> bool {
-        !matches!(self, R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest)
+        !matches!(self, R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest) && !self.is_final()
+    }
+    /// Whether another try would end the same way as long as nobody changes the endpoint.
+    pub fn is_final(self) -> bool {
+        matches!(self, R::ExpressionFailed | R::FormatFailed)
     }
 }
 

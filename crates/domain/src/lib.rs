@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
 pub mod failure;
+pub mod format;
 pub mod ids;
 pub mod message;
 pub mod names;
@@ -24,6 +25,7 @@ pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
 pub use event_type::EventType;
 pub use failure::FailureReason;
+pub use format::Format;
 pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
     TaskId,
@@ -32,6 +34,6 @@ pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
 pub use retry::RetrySchedule;
-pub use secret::{Secret, SecretError, Secrets};
+pub use secret::{BodySecret, Secret, SecretError, Secrets};
 pub use task::{Task, TaskKind, TaskStatus};
 pub use time::{Clock, Timestamp};

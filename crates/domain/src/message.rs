@@ -8,6 +8,9 @@ use crate::{
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
+/// The channel of test events: what has it is delivered with the header `webhook-test: true`.
+pub const TEST_CHANNEL: &str = "webhook-test";
+
 /// All of a message but its payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MessageMeta {

@@ -1,6 +1,6 @@
 //! Retry arithmetic: pure functions from a schedule and an outcome to what happens next.
 
-use crate::{attempt::Outcome, time::Timestamp};
+use crate::{attempt::Outcome, failure::FailureReason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
@@ -155,7 +155,7 @@ pub fn decide(
     if let Outcome::Answered { status: 410, .. } = outcome {
         return Verdict::Gone;
     }
-    if final_statuses.contains(&outcome.status()) {
+    if final_statuses.contains(&outcome.status()) || outcome.reason().is_some_and(FailureReason::is_final) {
         return Verdict::Failed;
     }
     let Some(base) = schedule.0.get(tries.saturating_sub(1) as usize) else { return Verdict::Failed };
@@ -170,7 +170,6 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::FailureReason;
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -210,6 +209,15 @@ mod tests {
         assert_eq!(decide(&s, &finals, &answered(410, None), 1, t, 0.5), Verdict::Gone);
         assert_eq!(decide(&s, &finals, &answered(404, None), 1, t, 0.5), Verdict::Failed);
         assert_eq!(decide(&s, &finals, &answered(500, None), 8, t, 0.5), Verdict::Failed);
+    }
+
+    #[test]
+    fn what_fails_before_anything_is_sent_is_not_tried_again() {
+        let (s, none, t) = (RetrySchedule::default(), BTreeSet::new(), Timestamp::from_micros(0));
+        for reason in [FailureReason::ExpressionFailed, FailureReason::FormatFailed] {
+            let outcome = Outcome::Failed { reason, status: None, detail: String::new() };
+            assert_eq!(decide(&s, &none, &outcome, 1, t, 0.5), Verdict::Failed);
+        }
     }
 
     fn schedules() -> impl Strategy<Value = RetrySchedule> {

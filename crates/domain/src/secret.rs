@@ -67,6 +67,27 @@ impl Secret {
     }
 }
 
+/// A secret that travels in the body of what an endpoint gets, for receivers that compare it. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BodySecret(String);
+
+impl BodySecret {
+    /// From its text; what it looks like is its format's business.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+    /// The whole secret, for keeping and sending it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BodySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodySecret(…)")
+    }
+}
+
 /// The secrets of one endpoint: the current one, and those that still sign for a while after a rotation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Secrets {
@@ -74,12 +95,14 @@ pub struct Secrets {
     pub current: Secret,
     /// In the order they were retired, each with the instant it stops signing.
     pub retired: Vec<(Secret, Timestamp)>,
+    /// Travels in the body, where the endpoint's format carries one. Replaced at once: a body holds one only.
+    pub body: Option<BodySecret>,
 }
 
 impl Secrets {
     /// A single secret.
     pub fn new(current: Secret) -> Self {
-        Self { current, retired: Vec::new() }
+        Self { current, retired: Vec::new(), body: None }
     }
     /// All that sign at `now`, in the order of the signature header.
     pub fn valid_at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
@@ -97,6 +120,7 @@ mod tests {
         let s = Secret::parse("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").unwrap();
         assert_eq!(s.expose(), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX");
         assert_eq!(format!("{s:?}"), "Secret::Hmac(…)");
+        assert_eq!(format!("{:?}", BodySecret::new("hidden".into())), "BodySecret(…)");
         assert_eq!(Secret::parse("AAEC"), Err(SecretError::Prefix));
         assert_eq!(Secret::parse("whpk_AAEC"), Err(SecretError::Prefix));
         assert_eq!(Secret::parse("whsec_AAEC"), Err(SecretError::Length));
@@ -122,7 +146,7 @@ mod tests {
         fn retired_secrets_sign_until_their_instant_and_the_current_one_always(untils in prop::collection::vec(0..100i64, 0..8), now in 0..100i64) {
             let secret = |n: usize| Secret::Hmac(vec![n as u8; 24]);
             let retired = untils.iter().enumerate().map(|(n, t)| (secret(n + 1), Timestamp::from_micros(*t))).collect();
-            let secrets = Secrets { current: secret(0), retired };
+            let secrets = Secrets { current: secret(0), retired, body: None };
             let valid: Vec<_> = secrets.valid_at(Timestamp::from_micros(now)).cloned().collect();
             let want: Vec<_> = std::iter::once(secret(0))
                 .chain(untils.iter().enumerate().filter(|(_, t)| **t > now).map(|(n, _)| secret(n + 1)))

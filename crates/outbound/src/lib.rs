@@ -11,6 +11,9 @@ pub mod guard;
 pub mod signing;
 pub mod target;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use client::fuzzing;
 pub use client::{Client, ClientError, ClientOptions, OutgoingRequest, Sent};
 pub use guard::{Blocked, Guard};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};

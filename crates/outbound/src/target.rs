@@ -60,6 +60,8 @@ pub struct Target {
     pub(crate) uri: Uri,
     headers: HeaderMap,
     shown_url: String,
+    /// Whether the signature headers are sent.
+    signed: bool,
     current: SigningKey,
     retired: Vec<(SigningKey, Timestamp)>,
 }
@@ -107,7 +109,8 @@ impl Target {
         headers.insert(header::HOST, authority);
         // Empty values keep the places for what `headers_for` and the client fill in: cloning a map of the final size
         // is cheaper than growing it for each message.
-        for name in &SIGNATURE_HEADERS {
+        let signed = !endpoint.options.unsigned;
+        for name in SIGNATURE_HEADERS.iter().filter(|_| signed) {
             headers.insert(name, HeaderValue::from_static(""));
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(""));
@@ -133,6 +136,7 @@ impl Target {
             uri: path.into(),
             headers,
             shown_url: url.into(),
+            signed,
             current: SigningKey::new(&endpoint.secrets.current)?,
             retired: retired.map(|(s, until)| Ok((SigningKey::new(s)?, *until))).collect::<Result<_, KeyError>>()?,
         })
@@ -164,6 +168,10 @@ impl Target {
         if body.is_empty() {
             // Hyper leaves the length out when there is no body, and some receivers then wait for one.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+
+        if !self.signed {
+            return Some(headers);
         }
 
         // One buffer holds what is signed before the body, `id.timestamp.`, and the signatures behind it; the three
@@ -242,6 +250,17 @@ mod tests {
     use super::*;
     use domain::{Header, Secret};
     use testkit::build::{SECRET, endpoint};
+
+    #[test]
+    fn an_endpoint_may_leave_the_signature_headers_out() {
+        let mut e = endpoint("https://example.com/");
+        e.options.unsigned = true;
+        let (json, extra) = (HeaderValue::from_static("application/json"), HeaderMap::new());
+        let headers = Target::prepare(&e).unwrap();
+        let headers = headers.headers_for("msg_1", Timestamp::default(), b"{}", &json, &json, &extra).unwrap();
+        assert!(SIGNATURE_HEADERS.iter().all(|name| !headers.contains_key(name)));
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+    }
 
     fn prepared(url: &str, custom: &[(&str, &str)]) -> Result<Target, TargetError> {
         let mut e = endpoint(url);

@@ -15,15 +15,7 @@ pub mod schema;
 pub mod simulate;
 pub mod teachstack;
 
-use bytes::Bytes;
-use domain::{Endpoint, MessageMeta};
-
 pub use catalog::{CatalogEntry, EndpointDefaults, NothingTicked, Platform, by_name};
 pub use expression::{Expression, ExpressionError};
 pub use format::{ApplicationFacts, Format, MASKED_SECRET, RenderError, RenderInput, Rendered, should_send};
 pub use schema::{Problem, SchemaError, Validator};
-
-/// Renders a message for an endpoint that wants the payload as it came in.
-pub fn render(_endpoint: &Endpoint, _message: &MessageMeta, payload: &Bytes) -> Rendered {
-    Rendered::json(payload.clone())
-}

@@ -62,12 +62,28 @@ impl Service {
 
     /// An endpoint by id or uid.
     pub async fn endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
-        let which = IdOrUid::<EndpointId>::read(which);
-        self.store.endpoint(scope.key(), &which).await?.ok_or(ServiceError::NO_ENDPOINT)
+        scope.must_have(Capability::ViewBase)?;
+        self.find_endpoint(scope, which).await
     }
 
     /// A message by id or event id.
     pub async fn message(&self, scope: &AppScope, which: &str, with_payload: bool) -> Result<Message, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        self.find_message(scope, which, with_payload).await
+    }
+
+    /// The same for operations that say themselves who may do them.
+    pub(crate) async fn find_endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
+        let which = IdOrUid::<EndpointId>::read(which);
+        self.store.endpoint(scope.key(), &which).await?.ok_or(ServiceError::NO_ENDPOINT)
+    }
+
+    pub(crate) async fn find_message(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        with_payload: bool,
+    ) -> Result<Message, ServiceError> {
         let which = IdOrUid::<MessageId>::read(which);
         self.store.message(scope.key(), &which, with_payload).await?.ok_or(ServiceError::NO_MESSAGE)
     }

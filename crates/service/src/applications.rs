@@ -7,6 +7,7 @@ use crate::{
     check::Check,
     error::ServiceError,
     patch::{Patch, Saved},
+    platform,
 };
 use domain::{
     AppKey, Application, ApplicationId, IdOrUid, Ksuid, PageOf, PageQuery, Retention, RetrySchedule, Timestamp, Uid,
@@ -90,10 +91,10 @@ impl ApplicationChange {
         if let Some(metadata) = &self.metadata {
             check.metadata(metadata);
         }
-        if let Some(platform) = self.extras.platform.value()
-            && !(1..=64).contains(&platform.len())
+        if let Some(name) = self.extras.platform.value()
+            && platforms::by_name(name).is_none()
         {
-            check.fail(&["platform"], "must be the name of a platform");
+            check.fail(&["platform"], platform::unknown());
         }
         check.retention(&self.extras.retention);
         CheckedApplication {
@@ -123,6 +124,11 @@ impl CheckedApplication {
         app.options.retention = retention.unwrap_or_default();
         app.updated_at = now;
     }
+}
+
+/// The platforms that an application can have: the name it is set by, and the one for people.
+pub fn platforms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    platforms::catalog::all().iter().map(|p| (p.name, p.title))
 }
 
 fn uid_taken() -> ServiceError {
@@ -184,6 +190,7 @@ impl Service {
         organization: &OrganizationId,
         checked: CheckedApplication,
     ) -> Result<Application, StoreError> {
+        self.install_catalogue(organization, checked.extras.platform.value()).await?;
         let (id, now) = self.next_id();
         let mut app = Application {
             key: AppKey(0),
@@ -199,7 +206,16 @@ impl Service {
             revision: 0,
         };
         checked.apply(&mut app, now);
-        self.store.create_application(app).await
+        let created = self.store.create_application(app).await;
+        self.listener_may_have_come(organization);
+        created
+    }
+
+    /// An application of the management organization is, or is now called, somebody's ear.
+    fn listener_may_have_come(&self, organization: &OrganizationId) {
+        if organization.as_str() == OrganizationId::MANAGEMENT {
+            self.not_listening.clear();
+        }
     }
 
     /// Replaces an application, or creates one if there is none under this id or uid. The name in the path is not taken
@@ -227,13 +243,17 @@ impl Service {
         let mut check = Check::body();
         let checked = change.check(&mut check);
         check.finish()?;
+        self.install_catalogue(&scope.application().organization, checked.extras.platform.value()).await?;
         for _ in 0..CHANGE_TRIES {
             let mut app = self.store.application_by_key(scope.key()).await?.ok_or(ServiceError::NO_APPLICATION)?;
             checked.clone().apply(&mut app, self.now());
             match self.directory.save_application(app).await {
                 Err(StoreError::Changed) => {}
                 Err(StoreError::UidTaken) => return Err(uid_taken()),
-                saved => return Ok(saved?),
+                saved => {
+                    self.listener_may_have_come(&scope.application().organization);
+                    return Ok(saved?);
+                }
             }
         }
         Err(ServiceError::TooBusy)

@@ -1,6 +1,8 @@
 //! Attempts: reading them, expunging what was answered, and asking for another one.
 
-use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError, messages::MessagesOf};
+use crate::{
+    Service, Window, access::AppScope, actor::Capability, check::read_id, error::ServiceError, messages::MessagesOf,
+};
 use domain::{Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
 use store::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter};
 
@@ -37,7 +39,7 @@ impl Service {
         with_content: bool,
     ) -> Result<PageOf<Attempt>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
         Ok(self.store.attempts(of, window.range(self.now()), &like.checked()?, with_content).await?)
     }
@@ -56,28 +58,27 @@ impl Service {
         let id = self.message_id(scope, message).await?;
         let mut filter = like.checked()?;
         if let Some(endpoint) = endpoint {
-            filter.endpoint = Some(self.endpoint(scope, endpoint).await?.key);
+            filter.endpoint = Some(self.find_endpoint(scope, endpoint).await?.key);
         }
         let of = AttemptsOf::Message(scope.key(), id);
         Ok(self.store.attempts(of, window.range(self.now()), &filter, with_content).await?)
     }
 
     /// One attempt of a message.
-    pub async fn attempt(&self, scope: &AppScope, message: &str, attempt: AttemptId) -> Result<Attempt, ServiceError> {
+    pub async fn attempt(&self, scope: &AppScope, message: &str, attempt: &str) -> Result<Attempt, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
+        let attempt = read_id::<AttemptId>("attempt_id", attempt)?;
         let id = self.message_id(scope, message).await?;
+        let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
         self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)
     }
 
     /// Removes what was answered to an attempt.
-    pub async fn expunge_attempt(
-        &self,
-        scope: &AppScope,
-        message: &str,
-        attempt: AttemptId,
-    ) -> Result<(), ServiceError> {
+    pub async fn expunge_attempt(&self, scope: &AppScope, message: &str, attempt: &str) -> Result<(), ServiceError> {
         scope.must_be_organization()?;
+        let attempt = read_id::<AttemptId>("attempt_id", attempt)?;
         let id = self.message_id(scope, message).await?;
+        let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
         self.store.expunge_attempt(scope.key(), id, attempt).await.map_err(|e| match e {
             store::StoreError::NotFound => ServiceError::NO_ATTEMPT,
             e => e.into(),
@@ -95,7 +96,7 @@ impl Service {
         with_payload: bool,
     ) -> Result<PageOf<AttemptedMessage>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         let filter = DeliveryFilter { status, messages: of.checked()? };
         let range = window.range(self.now());
         Ok(self.store.attempted_messages(scope.endpoint_ref(&endpoint), range, &filter, with_payload).await?)
@@ -117,8 +118,8 @@ impl Service {
     /// that is switched off, nothing is sent.
     pub async fn resend(&self, scope: &AppScope, message: &str, endpoint: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let message = self.message(scope, message, true).await?;
-        let endpoint = self.endpoint(scope, endpoint).await?;
+        let message = self.find_message(scope, message, true).await?;
+        let endpoint = self.find_endpoint(scope, endpoint).await?;
         if message.payload.is_none() {
             return Err(ServiceError::MissingPayload);
         }

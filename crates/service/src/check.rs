@@ -4,10 +4,11 @@ use crate::{
     error::{Problem, ServiceError},
     patch::Patch,
 };
-use domain::{Channel, EventTypeName, NameError, Uid};
+use domain::{Channel, EventTypeName, NameError, Uid, ids::IdError};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    str::FromStr,
 };
 
 /// Characters of free text at most. Svix has no limit below its body limit; names in lists need one.
@@ -154,6 +155,16 @@ impl Check {
             self.range("payloadDays", r.payload_days.map(i64::from), 1..=90);
             self.range("attemptDays", r.attempt_days.map(i64::from), 1..=3650);
         }
+    }
+}
+
+/// Reads an id in a path, where a uid is not possible. Another kind of id is a broken rule; the right kind that cannot be
+/// an id (`None`) names nothing.
+pub(crate) fn read_id<I: FromStr<Err = IdError>>(field: &'static str, text: &str) -> Result<Option<I>, ServiceError> {
+    match text.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(IdError::Rest) => Ok(None),
+        Err(e @ IdError::Prefix) => Err(ServiceError::invalid(&["path", field, "__all__"], e.to_string())),
     }
 }
 

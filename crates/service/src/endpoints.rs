@@ -10,12 +10,13 @@ use crate::{
     headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
-    secrets,
+    platform, secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EventTypeName, Header, Ksuid,
-    PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
+    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
+use platforms::Expression;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -70,6 +71,18 @@ pub struct EndpointExtras {
     pub concurrency: Patch<u16>,
     /// Whether messages of one order key are sent one after the other.
     pub ordered: Patch<bool>,
+    /// How the payload is put on the wire.
+    pub format: Patch<String>,
+    /// A jq expression: whether a message is sent at all.
+    pub filter: Patch<String>,
+    /// A jq expression: makes the payload anew.
+    pub transform: Patch<String>,
+    /// Whether the signature headers are sent.
+    pub signature_headers: Patch<bool>,
+    /// Whether only `https` addresses are taken.
+    pub https_only: Patch<bool>,
+    /// Whether nothing is sent, instead of everything, while no event type is selected.
+    pub only_selected: Patch<bool>,
 }
 
 /// A change of an endpoint.
@@ -174,6 +187,19 @@ impl EndpointExtras {
         {
             check.fail(&["finalStatuses"], "must be HTTP statuses between 300 and 599");
         }
+        if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
+            check.fail(&["format"], e.to_string());
+        }
+        for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
+            if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
+                check.fail(&[field], e.to_string());
+            }
+        }
+    }
+    /// Expressions decide what leaves the application: that is a permission of its own.
+    fn needs(&self) -> Option<Capability> {
+        let is_kept = self.filter == Patch::Keep && self.transform == Patch::Keep;
+        (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
         self.retry_schedule.apply(&mut options.retry_schedule);
@@ -184,6 +210,23 @@ impl EndpointExtras {
         let mut ordered = Some(options.ordered);
         self.ordered.apply(&mut ordered);
         options.ordered = ordered.unwrap_or_default();
+        match self.format {
+            Patch::Keep => {}
+            Patch::Clear => options.format = Format::Standard,
+            // Checked before.
+            Patch::Set(name) => options.format = name.parse().unwrap_or_default(),
+        }
+        self.filter.apply(&mut options.filter);
+        self.transform.apply(&mut options.transform);
+        let mut signed = Some(!options.unsigned);
+        self.signature_headers.apply(&mut signed);
+        options.unsigned = !signed.unwrap_or(true);
+        let mut https_only = Some(options.https_only);
+        self.https_only.apply(&mut https_only);
+        options.https_only = https_only.unwrap_or_default();
+        let mut only_selected = Some(options.only_selected);
+        self.only_selected.apply(&mut only_selected);
+        options.only_selected = only_selected.unwrap_or_default();
     }
 }
 
@@ -269,6 +312,7 @@ impl Service {
     /// Creates an endpoint, with a new secret if none is given.
     pub async fn create_endpoint(&self, scope: &AppScope, mut input: EndpointInput) -> Result<Endpoint, ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
+        input.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let secret = input.secret.take().and_then(|text| secrets::read(&text, "secret", &mut check));
         let checked = self.check_endpoint(input.into(), &mut check);
@@ -277,7 +321,12 @@ impl Service {
         let secret = secret.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
+        endpoint.options = platform::default_options(scope.application());
         checked.apply(&mut endpoint);
+        if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
+            endpoint.secrets.body = Some(secrets::new_body_secret());
+        }
+        complete(&mut endpoint)?;
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -294,7 +343,7 @@ impl Service {
         input: EndpointInput,
     ) -> Result<Saved<Endpoint>, ServiceError> {
         let input = EndpointInput { secret: None, ..input };
-        match self.endpoint(scope, which).await {
+        match self.find_endpoint(scope, which).await {
             Ok(_) => Ok(Saved::Existing(self.patch_endpoint(scope, which, input.into()).await?)),
             Err(ServiceError::NotFound(_)) => self.create_endpoint(scope, input).await.map(Saved::Created),
             Err(e) => Err(e),
@@ -309,16 +358,22 @@ impl Service {
         change: EndpointChange,
     ) -> Result<Endpoint, ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
+        change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
+        let switches_off = checked.disabled == Some(true);
         let saved = self
             .change_endpoint(scope, which, |endpoint| {
                 checked.clone().apply(endpoint);
-                Ok(())
+                complete(endpoint)
             })
             .await?;
+        if switches_off {
+            // Or what waits now would be sent if it is switched on again before that is due.
+            self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
+        }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -326,7 +381,7 @@ impl Service {
     /// Deletes an endpoint; what it was sent stays readable through the messages.
     pub async fn delete_endpoint(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
@@ -342,7 +397,7 @@ impl Service {
         change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
     ) -> Result<Endpoint, ServiceError> {
         for _ in 0..CHANGE_TRIES {
-            let mut endpoint = self.endpoint(scope, which).await?;
+            let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
             endpoint.updated_at = self.now();
             match self.directory.save_endpoint(endpoint).await {
@@ -377,19 +432,47 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Stats, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let (from, until) = stats_window(since, until, self.now())?;
         Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
     }
 
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
-        while self.store.cancel_open(scope.endpoint_ref(&endpoint), before, STEP).await? == STEP {}
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
+    }
+
+    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
         Ok(())
     }
+}
+
+/// What has to hold of the whole endpoint, whatever was changed of it.
+fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
+    if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
+        endpoint.secrets.body = Some(secrets::new_body_secret());
+    }
+    if endpoint.options.https_only && !is_private(&endpoint.url) {
+        let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
+        return Err(ServiceError::invalid(&["body", "url"], msg));
+    }
+    Ok(())
+}
+
+/// Whether what is sent to an address cannot be read on the way: it is `https`, or a literal address of a private
+/// network. Of these only the ones that the operator allowed get as far as here.
+fn is_private(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    url.scheme() == "https"
+        || match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            _ => false,
+        }
 }
 
 fn stats_window(
@@ -481,6 +564,39 @@ mod tests {
         let extras = EndpointExtras { concurrency: Patch::Clear, ordered: Patch::Clear, ..EndpointExtras::default() };
         Checked { extras, ..nothing() }.apply(&mut e);
         assert_eq!(e.options, EndpointOptions::default());
+    }
+
+    #[test]
+    fn https_is_not_asked_of_addresses_inside_of_private_networks() {
+        let mut e = endpoint();
+        e.options.https_only = true;
+        for (url, fine) in [
+            ("https://example.com/", true),
+            ("http://127.0.0.1:9000/", true),
+            ("http://[::1]/", true),
+            ("http://10.1.2.3/", true),
+            ("http://example.com/", false),
+            ("http://localhost/", false),
+            ("http://203.0.113.7/", false),
+        ] {
+            e.url = url.to_owned();
+            assert_eq!(complete(&mut e).is_ok(), fine, "{url}");
+        }
+        e.options.https_only = false;
+        assert!(complete(&mut e).is_ok());
+    }
+
+    #[test]
+    fn a_format_that_carries_a_secret_gets_one_and_keeps_it() {
+        let mut e = endpoint();
+        complete(&mut e).unwrap();
+        assert_eq!(e.secrets.body, None);
+        e.options.format = Format::Replit;
+        complete(&mut e).unwrap();
+        let secret = e.secrets.body.clone().unwrap();
+        assert!(platforms::replit::is_body_secret(secret.expose()));
+        complete(&mut e).unwrap();
+        assert_eq!(e.secrets.body, Some(secret));
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Service {
     /// An endpoint's headers, values of sensitive ones left out.
     pub async fn endpoint_headers(&self, scope: &AppScope, which: &str) -> Result<ShownHeaders, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        Ok(self.endpoint(scope, which).await?.headers.as_slice().into())
+        Ok(self.find_endpoint(scope, which).await?.headers.as_slice().into())
     }
 
     /// Replaces all of an endpoint's headers.

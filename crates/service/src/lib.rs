@@ -9,15 +9,19 @@ pub mod actor;
 pub mod applications;
 pub mod attempts;
 pub mod check;
+pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
 pub mod headers;
+pub mod history;
+pub mod hooks;
 pub mod idempotency;
 pub mod messages;
 pub mod operational;
 pub mod organization;
 pub mod patch;
+mod platform;
 pub mod portal;
 pub mod publish;
 mod schemas;
@@ -36,7 +40,8 @@ pub use seams::{AddressPolicy, Admission, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, Timestamp};
+use domain::{Ksuid, OrganizationId, Timestamp};
+use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
 
@@ -97,6 +102,8 @@ pub struct Service {
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
     signing_in: tokio::sync::Mutex<()>,
+    /// Organizations of which nobody heard operational webhooks, and when that was found.
+    not_listening: Cache<OrganizationId, Timestamp>,
 }
 
 impl Service {
@@ -114,6 +121,7 @@ impl Service {
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             signing_in: tokio::sync::Mutex::new(()),
+            not_listening: Cache::new(10_000),
         }
     }
 

@@ -58,6 +58,6 @@ impl Service {
 
     /// The id of a message that exists.
     pub(crate) async fn message_id(&self, scope: &AppScope, which: &str) -> Result<MessageId, ServiceError> {
-        Ok(self.message(scope, which, false).await?.meta.id)
+        Ok(self.find_message(scope, which, false).await?.meta.id)
     }
 }

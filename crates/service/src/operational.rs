@@ -7,6 +7,11 @@ use domain::{
     Application, ApplicationId, AttemptId, Endpoint, EndpointId, MessageId, MessageMeta, OrganizationId, Timestamp, Uid,
 };
 use serde::Serialize;
+use std::time::Duration;
+
+/// How long an organization without an operator's application is left alone: with many failing endpoints there is much
+/// to tell, and mostly nobody who wants to hear it.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The event types, with a sentence about each.
 const EVENT_TYPES: [(&str, &str); 7] = [
@@ -149,8 +154,14 @@ impl Service {
         organization: &OrganizationId,
         event: &OperationalEvent,
     ) -> Result<(), ServiceError> {
-        let management = OrganizationId::management();
-        let Some(entry) = self.directory.find(&management, organization.as_str()).await? else { return Ok(()) };
+        let (management, now) = (OrganizationId::management(), self.now());
+        if self.not_listening.get(organization).is_some_and(|since| now.since(since) < ASK_AGAIN) {
+            return Ok(());
+        }
+        let Some(entry) = self.directory.find(&management, organization.as_str()).await? else {
+            self.not_listening.insert(organization.clone(), now);
+            return Ok(());
+        };
         let payload = serde_json::to_vec(event).map_err(|_| ServiceError::Internal)?;
         let message = NewMessage::new(event.event_type(), payload.into());
         self.publish_to(&entry, message, None).await.map(|_| ())

@@ -10,12 +10,12 @@ use crate::{
     applications::{ApplicationChange, ApplicationInput},
     check::Check,
     error::{Problem, ServiceError},
-    idempotency,
+    idempotency, platform,
 };
 use bytes::Bytes;
 use domain::{
     Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Timestamp, Uid,
-    ids::OrganizationId,
+    ids::OrganizationId, message::TEST_CHANNEL,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use store::{Accept, Accepted, AppEntry, Birth, IdempotencyHash, NewDelivery, Outgoing, StoreError};
@@ -25,6 +25,8 @@ pub const BATCH_MAX: usize = 1_000;
 /// The event type that every endpoint can be tested with.
 const PING: &str = "svix.ping";
 const HOUR: i64 = 3600;
+/// Levels of a payload at most; many parsers stop here.
+const DEPTH_MAX: usize = 127;
 /// The longest that a payload is kept, in days.
 const PAYLOAD_DAYS_MAX: i64 = 90;
 
@@ -75,6 +77,8 @@ impl<'a> NewMessage<'a> {
         let order_key = self.order_key.and_then(|key| check.order_key(&key));
         if self.payload.first() != Some(&b'{') {
             check.fail(&["payload"], "Payload must be an object.");
+        } else if is_deep(&self.payload) {
+            check.fail(&["payload"], "Payload must not be nested deeper than 127 levels.");
         }
         check.range("payload_retention_period", self.retention_days, 1..=PAYLOAD_DAYS_MAX);
         check.range("payload_retention_hours", self.retention_hours, 1..=PAYLOAD_DAYS_MAX * 24);
@@ -95,6 +99,31 @@ impl<'a> NewMessage<'a> {
             application: self.application,
         })
     }
+}
+
+/// Whether valid JSON is nested so deeply that it could exhaust the stack of a receiver.
+fn is_deep(json: &[u8]) -> bool {
+    let opens = |b: u8| matches!(b, b'{' | b'[');
+    // Nearly every payload has too few brackets for that altogether.
+    if json.iter().filter(|b| opens(**b)).count() <= DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            _ if opens(byte) => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 /// A message whose rules were checked.
@@ -165,6 +194,7 @@ impl Service {
         checked: Checked,
         idempotency: Option<IdempotencyHash>,
     ) -> Result<Published, ServiceError> {
+        platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
         let accept = self.prepare(entry, checked, idempotency, Endpoint::takes);
         let outgoing = accept.message.clone();
         let accepted = self.store.accept(vec![accept]).await?.pop().ok_or(ServiceError::Internal)?;
@@ -190,11 +220,12 @@ impl Service {
         let mut accepts = Vec::with_capacity(messages.len());
         let mut results = Vec::with_capacity(messages.len());
         for (message, idempotency) in messages {
-            results.push(message.check().map(|checked| {
+            results.push(message.check().and_then(|checked| {
+                platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
                 let accept = self.prepare(&entry, checked, idempotency, Endpoint::takes);
                 let outgoing = accept.message.clone();
                 accepts.push(accept);
-                outgoing
+                Ok(outgoing)
             }));
         }
         let mut accepted = self.store.accept(accepts).await?.into_iter();
@@ -316,7 +347,7 @@ impl Service {
         now.as_seconds().div_euclid(HOUR) + hours
     }
 
-    /// Sends the example of an event type to one endpoint, as an ordinary message. The endpoint must be switched on and
+    /// Sends the example of an event type to one endpoint, as an ordinary message that says it is a test. The endpoint must be switched on and
     /// take the event type.
     pub async fn send_example(
         &self,
@@ -326,7 +357,7 @@ impl Service {
         index: usize,
     ) -> Result<Published, ServiceError> {
         scope.must_be_organization()?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let mut check = Check::body();
         let Some(name) = check.event_type("event_type", event_type) else { return Err(check.into_error()) };
         let payload = if event_type == PING {
@@ -374,8 +405,9 @@ impl Service {
         event_type: &str,
         payload: Bytes,
     ) -> Result<Published, ServiceError> {
-        let checked = NewMessage::new(event_type, payload).check()?;
-        let accept = self.prepare(scope.entry(), checked, None, |e, event_type, _| {
+        let mut message = NewMessage::new(event_type, payload);
+        message.channels = Some(vec![TEST_CHANNEL.into()]);
+        let accept = self.prepare(scope.entry(), message.check()?, None, |e, event_type, _| {
             let types = e.event_types.as_ref();
             e.key == endpoint.key && e.disabled.is_none() && types.is_none_or(|t| t.contains(event_type))
         });
@@ -422,6 +454,14 @@ mod tests {
             assert_eq!(found, [("body/payload".to_owned(), "Payload must be an object.".to_owned())]);
         }
         assert_eq!(problems(message()), []);
+    }
+
+    #[test]
+    fn a_payload_is_not_too_deep_for_receivers() {
+        let nested = |n: usize| format!("{}1{}", r#"{"a":"#.repeat(n), "}".repeat(n));
+        assert!(!is_deep(nested(127).as_bytes()) && is_deep(nested(128).as_bytes()));
+        let wide = format!(r#"{{"a":[{}],"b":"{}"}}"#, vec!["[]"; 200].join(","), r#"\"["#.repeat(200));
+        assert!(!is_deep(wide.as_bytes()));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Signing secrets of endpoints: showing and rotating them.
+//! Secrets of endpoints, those that sign and those that travel in the body: showing and rotating them.
 
 use crate::{
     Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, operational::OperationalEvent,
 };
-use domain::{Endpoint, Secret, SecretError, Timestamp};
+use domain::{BodySecret, Endpoint, Secret, SecretError, Timestamp};
 use std::time::Duration;
 
 /// Old secrets that may still sign beside the current one.
@@ -21,6 +21,13 @@ pub(crate) fn read(text: &str, field: &'static str, check: &mut Check) -> Option
         Err(e) => check.unreadable(field, e.to_string()),
     }
     None
+}
+
+/// A new random secret for bodies.
+pub(crate) fn new_body_secret() -> BodySecret {
+    let mut random = [0; 16];
+    store::seal::fill_random(&mut random);
+    BodySecret::new(platforms::replit::body_secret(random))
 }
 
 /// Makes `new` the current secret; the old one signs until its grace ends.
@@ -46,7 +53,7 @@ impl Service {
     /// What a receiver needs to verify.
     pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        Ok(self.endpoint(scope, which).await?.secrets.current.for_receiver())
+        Ok(self.find_endpoint(scope, which).await?.secrets.current.for_receiver())
     }
 
     /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while. Gives back what a
@@ -72,6 +79,36 @@ impl Service {
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| saved.secrets.current.for_receiver()))
+    }
+
+    /// The secret that travels in the body of what an endpoint gets.
+    pub async fn endpoint_body_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
+        scope.must_have(Capability::ViewEndpointSecret)?;
+        let secret = self.endpoint(scope, which).await?.secrets.body;
+        secret.map(|s| s.expose().to_owned()).ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))
+    }
+
+    /// Replaces the secret that travels in the body by `key`, or by a new one, at once: also what is tried again carries
+    /// the new one. Gives it back, if the actor may see it.
+    pub async fn rotate_body_secret(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        key: Option<&str>,
+    ) -> Result<Option<String>, ServiceError> {
+        scope.must_have(Capability::ManageEndpointSecret)?;
+        if key.is_some_and(|key| !platforms::replit::is_body_secret(key)) {
+            return Err(ServiceError::invalid(&["body", "key"], "must be a UUID in lower case"));
+        }
+        let new = key.map_or_else(new_body_secret, |key| BodySecret::new(key.to_owned()));
+        let change = |e: &mut Endpoint| {
+            e.secrets.body = Some(new.clone());
+            Ok(())
+        };
+        let saved = self.change_endpoint(scope, which, change).await?;
+        self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
+        let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
+        Ok(may_see.then(|| new.expose().to_owned()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Background tasks: sending again what failed or was missed, and asking how far that is.
 
-use crate::{Service, access::AppScope, actor::Actor, actor::Capability, endpoints::SLACK, error::ServiceError};
+use crate::{
+    Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
+};
 use domain::{Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp};
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Task, ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let (id, now) = self.next_id();
         let until = until.unwrap_or(now);
         if until < since {
@@ -67,7 +69,8 @@ impl Service {
     }
 
     /// One task. An application sees its own.
-    pub async fn task(&self, actor: &Actor, id: TaskId) -> Result<Task, ServiceError> {
+    pub async fn task(&self, actor: &Actor, id: &str) -> Result<Task, ServiceError> {
+        let id = read_id::<TaskId>("task_id", id)?.ok_or(ServiceError::NO_ENTITY)?;
         let app = self.own_key(actor).await?;
         self.store.task(actor.organization(), app, id).await?.ok_or(ServiceError::NO_ENTITY)
     }

@@ -5,7 +5,7 @@ use crate::{
     answer::{ListOut, json, no_content, ok},
     auth::Caller,
     extract::{At, EventTypes, Params},
-    page::{PageParams, WindowParams, path_id},
+    page::{PageParams, WindowParams},
     problem::Problem,
     v1::message::{ChannelParams, ContentParams, EventTypesParams, MessageOut, stored_payload, without_payload},
 };
@@ -229,8 +229,8 @@ async fn list_by_both(
     responses((status = 200, body = MessageAttemptOut)))]
 async fn get(State(api): State<Api>, caller: Caller, At(path): At<AttemptPath>) -> Result<Response, Problem> {
     let scope = api.service.open(&caller.0, &path.app_id).await?;
-    let id = path_id("attempt_id", &path.attempt_id)?;
-    Ok(ok(&MessageAttemptOut::of(api.service.attempt(&scope, &path.msg_id, id).await?, true)))
+    let attempt = api.service.attempt(&scope, &path.msg_id, &path.attempt_id).await?;
+    Ok(ok(&MessageAttemptOut::of(attempt, true)))
 }
 
 /// Remove what was answered to an attempt.
@@ -239,8 +239,7 @@ async fn get(State(api): State<Api>, caller: Caller, At(path): At<AttemptPath>) 
     responses((status = 204)))]
 async fn expunge(State(api): State<Api>, caller: Caller, At(path): At<AttemptPath>) -> Result<Response, Problem> {
     let scope = api.service.open_managed(&caller.0, &path.app_id).await?;
-    let id = path_id("attempt_id", &path.attempt_id)?;
-    api.service.expunge_attempt(&scope, &path.msg_id, id).await?;
+    api.service.expunge_attempt(&scope, &path.msg_id, &path.attempt_id).await?;
     Ok(no_content())
 }
 

@@ -5,7 +5,7 @@ use crate::{
     answer::{ListOut, ok},
     auth::Caller,
     extract::{At, Params},
-    page::{PageParams, path_id},
+    page::PageParams,
     problem::Problem,
 };
 use axum::{extract::State, response::Response};
@@ -104,6 +104,5 @@ struct TaskPath {
 #[utoipa::path(get, path = "/api/v1/background-task/{task_id}", operation_id = "v1.background-task.get",
     tag = "Background Task", params(TaskPath), responses((status = 200, body = TaskOut)))]
 async fn get(State(api): State<Api>, caller: Caller, At(path): At<TaskPath>) -> Result<Response, Problem> {
-    let id = path_id("task_id", &path.task_id)?;
-    Ok(ok(&TaskOut::from(api.service.task(&caller.0, id).await?)))
+    Ok(ok(&TaskOut::from(api.service.task(&caller.0, &path.task_id).await?)))
 }

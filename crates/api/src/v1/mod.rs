@@ -6,8 +6,10 @@ mod authentication;
 mod background_task;
 mod endpoint;
 mod event_type;
+mod hooks;
 mod message;
 mod organization;
+mod submission;
 
 use crate::{idempotency, openapi, state::ApiState};
 use axum::{Router, middleware::from_fn_with_state, routing::post};
@@ -56,7 +58,8 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
-        .routes(routes!(crate::health::get_health));
+        .routes(routes!(crate::health::get_health))
+        .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
         .merge(application::routes())
         .merge(event_type::routes())
@@ -65,6 +68,8 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(attempt::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
+        .merge(hooks::routes())
+        .merge(submission::routes())
         // There is no dead-letter queue to redrive: what failed stays in its table. Known to some scripts.
         .route("/api/v1/admin/redrive-dlq", post(redrive))
         .route_layer(from_fn_with_state(state.clone(), idempotency::replay));

@@ -45,6 +45,7 @@ async fn attempts_are_listed_by_endpoint_and_by_message() {
     let nobody = "atmpt_000000000000000000000000000";
     assert_eq!(w.get(&format!("/app/a/msg/{m}/attempt/{nobody}")).await.is(404)["detail"], "Message attempt not found");
     assert_eq!(w.get(&format!("/app/a/msg/x/attempt/{nobody}")).await.is(404)["detail"], "Message not found");
+    w.get(&format!("/app/a/msg/{m}/attempt/atmpt_2x")).await.fails(404);
     assert_eq!(w.get(&format!("/app/a/msg/{m}/attempt/x")).await.invalid().0, "path/attempt_id/__all__");
 }
 
@@ -102,6 +103,18 @@ async fn a_message_is_sent_again_on_request() {
     assert_eq!(w.answer_all("a", &e, 200, Settle::Delivered).await, 0, "nothing was queued while it was off");
     w.post_text(&format!("/app/a/msg/nobody/endpoint/{e}/resend"), "").await.fails(404);
     w.post_text(&format!("/app/a/msg/{m}/endpoint/nobody/resend"), "").await.fails(404);
+}
+
+#[tokio::test]
+async fn switching_off_cancels_what_waits() {
+    let w = World::new().await;
+    w.app("a").await;
+    let e = w.endpoint("a").await;
+    w.message("a").await;
+    for disabled in [true, false] {
+        w.patch(&format!("/app/a/endpoint/{e}"), json!({ "disabled": disabled })).await.is(200);
+    }
+    assert_eq!(w.answer_all("a", &e, 200, Settle::Delivered).await, 0);
 }
 
 #[tokio::test]

@@ -152,9 +152,10 @@ async fn the_operator_hears_about_endpoints() {
     let organization = domain::OrganizationId::DEFAULT;
     let types = w.call_as(&manager, Method::GET, "/event-type", &[], "").await.is(200);
     assert_eq!(types["data"].as_array().unwrap().len(), 7);
+    w.app("a").await;
+    w.endpoint("a").await; // Nobody hears this.
     let app = json!({"name": "op", "uid": organization}).to_string();
     w.call_as(&manager, Method::POST, "/app", &[], app).await.is(201);
-    w.app("a").await;
     w.put("/app/a/endpoint/e", json!({"url": "http://x", "uid": "e"})).await.is(201);
     w.patch("/app/a/endpoint/e", json!({"description": "d"})).await.is(200);
     w.delete("/app/a/endpoint/e").await.is(204);
@@ -208,6 +209,7 @@ async fn tasks_are_begun_and_found_again() {
     assert_eq!(column(&list, "id"), [id]);
     assert_eq!(w.get("/background-task?status=finished").await.is(200)["data"], json!([]));
     w.get("/background-task/qtask_000000000000000000000000000").await.fails(404);
+    w.get("/background-task/qtask_2x").await.fails(404);
     assert_eq!(w.get("/background-task/x").await.invalid().0, "path/task_id/__all__");
 }
 

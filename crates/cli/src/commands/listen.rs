@@ -1,6 +1,6 @@
 //! `schoolbell listen`: a receiver for development. Prints what arrives and says whether the signature is right.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     clock::SystemClock,
     server::{self, Limits},
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Failure> {
         server::bind(address).await.map_err(|e| Failure::other(format!("cannot listen on {address}: {e}")))?;
     let address = listener.local_addr().map_err(Failure::other)?;
     let stop = stop::listen();
-    println!("Listening on http://{address}. Every path takes POST; answers are {status}. Ctrl-C ends it.");
+    say(format_args!("Listening on http://{address}. Every path takes POST; answers are {status}. Ctrl-C ends it."));
 
     let key = Arc::new(key);
     let receive = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Failure> {
         async move {
             let now = SystemClock.now();
             let judged = judge(key.as_ref().as_ref(), &headers, &body, now);
-            println!("{}", describe(&method, &uri, &headers, &body, now, &judged, status));
+            say(describe(&method, &uri, &headers, &body, now, &judged, status));
             status
         }
     };

@@ -5,7 +5,14 @@ pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod sign_in;
+pub(crate) mod simulate;
 pub(crate) mod token;
+
+/// A line on standard output. That nobody reads it any more is no reason to stop: a server goes on.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
 
 /// Why a command did not do its work; printed once, as the last line on stderr.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! `schoolbell send`: publishes one event to a running server.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     client::ApiClient,
     clock::SystemClock,
@@ -31,6 +31,13 @@ pub(crate) struct SendArgs {
     /// Label that endpoints can select; may be given several times
     #[arg(long = "channel", value_name = "CHANNEL")]
     channels: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// A running server.
+#[derive(Args, Debug)]
+pub(crate) struct Server {
     /// Address of the server [default: PUBLIC_URL or LISTEN of the settings]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -39,23 +46,30 @@ pub(crate) struct SendArgs {
     token: Option<String>,
 }
 
+impl Server {
+    /// A client for it.
+    pub(crate) fn client(self, flags: &Flags) -> Result<ApiClient, Failure> {
+        let settings = Settings::load(flags)?;
+        let server = self.server.unwrap_or_else(|| settings.address_for_others(settings.listen));
+        let token = match self.token {
+            Some(token) => Hidden::new(token),
+            None => local_token(&settings)?,
+        };
+        ApiClient::new(&server, token).map_err(|e| Failure::Usage(e.to_string()))
+    }
+}
+
 /// Publishes the event and prints the message's id.
 pub(crate) async fn run(args: SendArgs, flags: &Flags) -> Result<(), Failure> {
     let payload = read_payload(&args.data)?;
-    let settings = Settings::load(flags)?;
-    let server = args.server.unwrap_or_else(|| settings.address_for_others(settings.listen));
-    let token = match args.token {
-        Some(token) => Hidden::new(token),
-        None => local_token(&settings)?,
-    };
-    let client = ApiClient::new(&server, token).map_err(|e| Failure::Usage(e.to_string()))?;
+    let client = args.server.client(flags)?;
 
     let message = serde_json::json!({ "eventType": args.event_type, "eventId": args.event_id });
     let body = with_payload(message, &args.channels, &payload);
     let path = format!("/app/{}/msg/", segment(&args.app));
     let answer = client.call(Method::POST, &path, Some(body)).await.map_err(Failure::other)?;
     let id = answer["id"].as_str().ok_or_else(|| Failure::other("the server's answer holds no message id"))?;
-    println!("{id}");
+    say(id);
     Ok(())
 }
 
@@ -91,7 +105,7 @@ fn local_token(settings: &Settings) -> Result<Hidden, Failure> {
 }
 
 /// A text as one segment of a path.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 

@@ -1,6 +1,6 @@
 //! `schoolbell serve`: the server.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     app::{App, StartError},
     logging, server,
@@ -18,9 +18,9 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = stop::listen();
     let app = App::start(&settings, server::bind).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %app.address(), "started");
-    println!("Schoolbell listens on http://{}", app.address());
+    say(format_args!("Schoolbell listens on http://{}", app.address()));
     if let Some(link) = app.sign_in_link() {
-        println!("Sign in to the dashboard, once, within 15 minutes: {link}");
+        say(format_args!("Sign in to the dashboard, once, within 15 minutes: {link}"));
     }
     app.run(stop).await;
     Ok(())

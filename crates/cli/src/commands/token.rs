@@ -1,6 +1,6 @@
 //! `schoolbell token`: an organization token on standard output, and nothing else.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     clock::SystemClock,
     secrets,
@@ -16,6 +16,6 @@ pub(crate) fn run(organization: &str, flags: &Flags) -> Result<(), Failure> {
         .map_err(|_| Failure::Usage(format!("'{organization}' is not an organization: its id begins with org_")))?;
     let settings = Settings::load(flags)?;
     let secret = secrets::jwt_secret(&settings)?;
-    println!("{}", Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now()));
+    say(Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now()));
     Ok(())
 }

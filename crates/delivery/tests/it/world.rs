@@ -87,6 +87,7 @@ impl World {
             reporter: reports.clone(),
             jitter: Box::new(|| 0.5),
             settings: EngineSettings {
+                public_url: "https://hooks.example.edu".into(),
                 retry_schedule: self.schedule.parse().unwrap(),
                 concurrency: 8,
                 disable_after: self.disable_after,

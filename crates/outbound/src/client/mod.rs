@@ -7,6 +7,9 @@
 mod answer;
 mod connect;
 mod connection;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pool;
 
 use crate::{guard::Guard, target::Target};

@@ -413,3 +413,125 @@ fn a_run_does_not_spend_the_allowance_of_the_next() {
     gives("1 + 1", json!(1), json!(2));
     assert!(e.run(&json!(1)).is_err());
 }
+
+mod soup {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pieces of jq in any order: mostly nonsense, sometimes not.
+    fn source() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            ".",
+            "..",
+            ".a",
+            ".[]",
+            "[]",
+            "[0]",
+            "[1:]",
+            "[",
+            "]",
+            "(",
+            ")",
+            "{",
+            "}",
+            "{a:1}",
+            "\"x\"",
+            "\"\\(",
+            ")\"",
+            "|",
+            ",",
+            "//",
+            "+",
+            "-",
+            "*",
+            "/",
+            "%",
+            "==",
+            "<",
+            "=",
+            "|=",
+            "+=",
+            "//=",
+            " and ",
+            " or ",
+            " not ",
+            "?",
+            ":",
+            ";",
+            "$x",
+            "$message",
+            " as $x | ",
+            " as [$x, {a: $y}] | ",
+            "if . then 1 else 2 end",
+            "if ",
+            " then ",
+            " elif ",
+            " else ",
+            " end ",
+            "try ",
+            " catch ",
+            "reduce .[] as $x (0; . + $x)",
+            "foreach .[] as $x (0; 1; 2)",
+            "reduce ",
+            "label $f | ",
+            "break $f",
+            "def f: 1; ",
+            "1",
+            "1e1000",
+            "-1",
+            "0.5",
+            "map(",
+            "select(",
+            "path(",
+            "limit(2; ",
+            "range(5)",
+            "add",
+            "sort_by(",
+            "@json ",
+            "@base64d",
+            "tojson",
+            "fromjson",
+            "del(",
+            "pick(",
+            "first(",
+            "to_entries",
+            "from_entries",
+            "join(\",\")",
+            "test(\"a\")",
+            "split(\"a\")",
+            "todate",
+            "#",
+            "\n",
+            "é",
+            "error",
+            "empty",
+            "null",
+            "true",
+            "keys",
+            "has(\"a\")",
+            "flatten",
+            "tonumber",
+            "length",
+            "setpath([\"a\"]; 1)",
+            "getpath([0])",
+        ]);
+        prop::collection::vec(piece, 1..14).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+        #[test]
+        fn nothing_that_can_be_written_brings_the_process_down(source in source()) {
+            if let Ok(e) = Expression::compile(&source) {
+                for input in [json!(null), json!({"a": [1, "x", null, {"a": 2}]}), json!([3, {"a": -1.5}, "é", [[]]])] {
+                    let _ = e.run(&input);
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_at_all_brings_the_compiler_down(source in "(?s).{0,60}") {
+            let _ = Expression::compile(&source);
+        }
+    }
+}

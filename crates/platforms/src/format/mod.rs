@@ -14,83 +14,9 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{ApplicationId, MessageMeta, Timestamp};
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
-/// How a payload is put on the wire. Open to every endpoint of every application.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// The payload as it came in.
-    #[default]
-    Standard,
-    /// Repl.it Classroom's body: the secret in it, only changed files.
-    Replit,
-    /// Teachstack's envelope.
-    Teachstack,
-    /// CloudEvents 1.0, all in the body.
-    Cloudevents,
-    /// CloudEvents 1.0, attributes in headers.
-    CloudeventsBinary,
-    /// Ids and a link, to be fetched with a token.
-    Thin,
-}
-
-impl Format {
-    /// All of them, for choices.
-    pub const ALL: [Self; 6] =
-        [Self::Standard, Self::Replit, Self::Teachstack, Self::Cloudevents, Self::CloudeventsBinary, Self::Thin];
-    /// `cloudevents-binary`: what settings and the API call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Replit => "replit",
-            Self::Teachstack => "teachstack",
-            Self::Cloudevents => "cloudevents",
-            Self::CloudeventsBinary => "cloudevents-binary",
-            Self::Thin => "thin",
-        }
-    }
-    /// What it does, for choices.
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::Standard => "The payload as it was published.",
-            Self::Replit => {
-                "Repl.it Classroom's body: the endpoint's secret in it, and only the files that were changed."
-            }
-            Self::Teachstack => "Teachstack's envelope with id, event, time and account around the payload.",
-            Self::Cloudevents => "CloudEvents 1.0 in structured mode: attributes and payload in one JSON object.",
-            Self::CloudeventsBinary => {
-                "CloudEvents 1.0 in binary mode: attributes in headers, the payload as the body."
-            }
-            Self::Thin => {
-                "Only ids and a link. The receiver fetches the payload with a token; no personal data is sent."
-            }
-        }
-    }
-    /// Whether it puts the endpoint's body secret into what is sent.
-    pub fn needs_body_secret(self) -> bool {
-        self == Self::Replit
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a text is not the name of a format.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary or thin")]
-pub struct UnknownFormat(pub String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        Self::ALL.into_iter().find(|f| f.name() == text).ok_or_else(|| UnknownFormat(text.to_owned()))
-    }
-}
+pub use domain::format::{Format, UnknownFormat};
 
 /// What goes over the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]

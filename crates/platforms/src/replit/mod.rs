@@ -59,7 +59,7 @@ pub fn is_body_secret(text: &str) -> bool {
 }
 
 /// The event's name; the last member of the body.
-const EVENT: &str = "student_submits_assignment";
+pub const EVENT: &str = "student_submits_assignment";
 
 /// What producers publish.
 #[derive(Deserialize)]
@@ -162,6 +162,38 @@ struct DeliveredSubmission<'a> {
     teacher_url: Cow<'a, str>,
     student_url: Cow<'a, str>,
     files: Vec<SourceFile<'a>>,
+}
+
+/// Whose work of what a published payload is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandedIn {
+    /// The student's id.
+    pub student: i64,
+    /// The assignment's id.
+    pub assignment: i64,
+}
+
+/// Reads whose work of what a payload is; nothing if it is not one that was handed in.
+pub fn handed_in(payload: &[u8]) -> Option<HandedIn> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: i64,
+    }
+    #[derive(Deserialize)]
+    struct Ids {
+        student: Id,
+        assignment: Id,
+    }
+    let ids: Ids = serde_json::from_slice(payload).ok()?;
+    Some(HandedIn { student: ids.student.id, assignment: ids.assignment.id })
+}
+
+/// What is delivered of a payload, for showing it: without the secret.
+pub fn shown(payload: &[u8]) -> Option<serde_json::Value> {
+    let rendered = render(Some(""), payload).ok()?;
+    let mut body: serde_json::Value = serde_json::from_slice(&rendered.body).ok()?;
+    body.get_mut("classroom")?.as_object_mut()?.remove("webhook_secret");
+    Some(body)
 }
 
 /// The body as receivers know it, with this secret in it.

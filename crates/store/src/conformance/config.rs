@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Header, IdOrUid, Ksuid, Order,
-    PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
+    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -189,12 +189,19 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             (Secret::Hmac(vec![1; 75]), w.now),
             (Secret::Ed25519([4; 64]), w.now.plus(Duration::from_micros(1))),
         ],
+        body: Some(BodySecret::new("5c0f8e1a-7d0b-4b7e-9a55-0e6d1f3b2a90".into())),
     };
     full.options = EndpointOptions {
         retry_schedule: Some("".parse().unwrap()),
         final_statuses: [404, 422].into(),
         concurrency: Some(3),
         ordered: true,
+        format: Format::Replit,
+        filter: Some(".n > 1".into()),
+        transform: Some("{n}".into()),
+        unsigned: true,
+        https_only: true,
+        only_selected: true,
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();
@@ -219,7 +226,8 @@ pub async fn saving_an_endpoint_replaces_all_that_can_change(fixture: &dyn Fixtu
     changed.version = 2;
     changed.metadata = [("a".into(), "b".into())].into();
     changed.headers = vec![Header { name: "h".into(), value: "v".into() }];
-    changed.secrets = Secrets { current: Secret::Hmac(vec![9; 24]), retired: vec![(Secret::Hmac(vec![7; 24]), w.now)] };
+    changed.secrets =
+        Secrets { current: Secret::Hmac(vec![9; 24]), retired: vec![(Secret::Hmac(vec![7; 24]), w.now)], body: None };
     changed.options.ordered = true;
     changed.failing_since = Some(w.now);
     changed.updated_at = w.now.plus(Duration::from_secs(1));

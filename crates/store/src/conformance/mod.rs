@@ -10,6 +10,7 @@ pub mod config;
 pub mod log;
 pub mod pages;
 pub mod queue;
+pub mod upkeep;
 mod world;
 
 use crate::{Store, queue::Commit};
@@ -72,6 +73,17 @@ macro_rules! conformance_tests {
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
             }
+            upkeep {
+                a_recovery_sends_each_failed_message_of_its_window_once
+                a_replay_sends_each_message_that_the_endpoint_never_got
+                a_task_is_found_by_its_organization_only
+                a_task_that_is_over_takes_no_more_steps
+                payloads_go_after_their_hour_and_messages_stay
+                old_messages_go_with_all_that_belongs_to_them_unless_they_are_open
+                open_old_messages_do_not_keep_others_from_going
+                an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
+                kept_answers_go_after_their_time
+            }
             queue {
                 a_repeated_hash_gets_the_first_message_and_sends_nothing_again
                 a_hash_counts_for_its_time_only
@@ -103,15 +115,6 @@ macro_rules! conformance_tests {
                 cancelling_takes_what_waits_or_is_held_and_leaves_the_rest
                 cancelling_lets_a_younger_one_of_the_order_key_go
                 cancelling_a_manual_try_leaves_settled_what_was_settled
-                a_recovery_sends_each_failed_message_of_its_window_once
-                a_replay_sends_each_message_that_the_endpoint_never_got
-                a_task_is_found_by_its_organization_only
-                a_task_that_is_over_takes_no_more_steps
-                payloads_go_after_their_hour_and_messages_stay
-                old_messages_go_with_all_that_belongs_to_them_unless_they_are_open
-                open_old_messages_do_not_keep_others_from_going
-                an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
-                kept_answers_go_after_their_time
                 the_last_id_is_the_greatest_of_all_that_is_stored
                 what_was_accepted_and_recorded_is_there_in_the_next_run
                 many_at_once_are_all_kept

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{error::StoreError, seal::Sealer};
 use domain::{
-    AppKey, DisabledBecause, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery, Secret,
-    Secrets, Timestamp, Uid,
+    AppKey, BodySecret, DisabledBecause, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery,
+    Secret, Secrets, Timestamp, Uid,
 };
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
@@ -229,6 +229,8 @@ struct WrittenSecrets {
     current: String,
     /// With microseconds.
     retired: Vec<(String, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
 }
 
 fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
@@ -236,6 +238,7 @@ fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
     let written = WrittenSecrets {
         current: secrets.current.expose(),
         retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
+        body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
     };
     sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
 }
@@ -249,6 +252,7 @@ fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
     Ok(Secrets {
         current: secret(&written.current)?,
         retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
+        body: written.body.map(BodySecret::new),
     })
 }
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    AppKey, Application, ApplicationId, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets, Timestamp,
+    AppKey, Application, ApplicationId, BodySecret, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets,
+    Timestamp,
 };
 use std::{path::PathBuf, sync::Arc};
 use store::{Commit, Config as _, MainKey, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
@@ -37,8 +38,8 @@ mod sqlite {
     store::conformance_tests!(OnDisk::fresh());
 }
 
-#[test]
-fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
+#[tokio::test]
+async fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
     let disk = OnDisk::fresh();
     let first = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
     assert!(matches!(Sqlite::open(&disk.path(), &disk.key), Err(StoreError::InUse(_))));
@@ -46,8 +47,8 @@ fn a_second_store_on_the_same_file_is_refused_until_the_first_is_closed() {
     assert!(Sqlite::open(&disk.path(), &disk.key).is_ok());
 }
 
-#[test]
-fn another_key_is_refused() {
+#[tokio::test]
+async fn another_key_is_refused() {
     let disk = OnDisk::fresh();
     drop(Sqlite::open(&disk.path(), &disk.key).expect("the store opens"));
     assert!(matches!(Sqlite::open(&disk.path(), &MainKey::generate()), Err(StoreError::WrongKey)));
@@ -89,7 +90,7 @@ async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
         version: 1,
         metadata: Default::default(),
         headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
-        secrets: Secrets { current, retired: vec![(retired, now)] },
+        secrets: Secrets { current, retired: vec![(retired, now)], body: Some(BodySecret::new("hidden-body".into())) },
         options: Default::default(),
         failing_since: None,
         created_at: now,

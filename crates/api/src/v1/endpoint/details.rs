@@ -13,7 +13,7 @@ use bytes::Bytes;
 use domain::Timestamp;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use service::idempotency::Answer;
+use service::idempotency::{Answer, IdempotencyHash};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,13 +21,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(get_secret))
+        .routes(routes!(get_body_secret))
         .routes(routes!(get_headers, update_headers, patch_headers))
         .routes(routes!(get_stats))
 }
 
 /// Rotation settles a repeated key by itself: an answer with a secret in it must not be kept.
 pub(super) fn rotation() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(rotate_secret))
+    OpenApiRouter::new().routes(routes!(rotate_secret)).routes(routes!(rotate_body_secret))
 }
 
 /// An endpoint's secret as a receiver needs it.
@@ -81,15 +82,66 @@ async fn rotate_secret(
         return Ok(rotated(service.endpoint_secret(&scope, &path.endpoint_id).await.ok()));
     }
     let key = service.rotate_secret(&scope, &path.endpoint_id, key, grace).await?;
-    let done = Answer { status: StatusCode::NO_CONTENT.as_u16(), body: Bytes::new() };
-    if let Err(error) = service.keep_answer(hash, done).await {
-        tracing::warn!(%error, "a rotation could not be kept for its idempotency key");
-    }
+    keep_that_it_was_done(&api, hash).await;
     Ok(rotated(key))
 }
 
 fn rotated(key: Option<String>) -> Response {
     key.map_or_else(no_content, |key| ok(&EndpointSecretOut { key }))
+}
+
+/// Get the secret that travels in the body, where the endpoint's format carries one.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/body-secret", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-body-secret", params(EndpointPath),
+    responses((status = 200, body = EndpointSecretOut)))]
+async fn get_body_secret(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+) -> Result<Response, Problem> {
+    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    Ok(ok(&EndpointSecretOut { key: api.service.endpoint_body_secret(&scope, &path.endpoint_id).await? }))
+}
+
+/// A new secret for the body.
+#[derive(Deserialize, ToSchema)]
+struct EndpointBodySecretRotateIn {
+    /// A UUID in lower case. Made if absent.
+    key: Option<String>,
+}
+
+/// Replace the secret that travels in the body, at once: also what is tried again carries the new one.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/body-secret/rotate", tag = "Endpoint",
+    operation_id = "v1.endpoint.rotate-body-secret", params(EndpointPath), request_body = EndpointBodySecretRotateIn,
+    responses((status = 200, body = EndpointSecretOut), (status = 204, description = "The token may not see it.")))]
+async fn rotate_body_secret(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<EndpointPath>,
+    Idempotency(hash): Idempotency,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let service = &api.service;
+    let scope = service.open(&caller.0, &path.app_id).await?;
+    let input: EndpointBodySecretRotateIn = body.json()?;
+    let Some(hash) = hash else {
+        return Ok(rotated(service.rotate_body_secret(&scope, &path.endpoint_id, input.key.as_deref()).await?));
+    };
+    let _turn = api.turns.wait(hash).await;
+    if service.kept_answer(hash).await?.is_some() {
+        return Ok(rotated(service.endpoint_body_secret(&scope, &path.endpoint_id).await.ok()));
+    }
+    let key = service.rotate_body_secret(&scope, &path.endpoint_id, input.key.as_deref()).await?;
+    keep_that_it_was_done(&api, hash).await;
+    Ok(rotated(key))
+}
+
+/// A repeat of a rotation must not rotate again; the secret itself is not kept.
+async fn keep_that_it_was_done(api: &Api, hash: IdempotencyHash) {
+    let done = Answer { status: StatusCode::NO_CONTENT.as_u16(), body: Bytes::new() };
+    if let Err(error) = api.service.keep_answer(hash, done).await {
+        tracing::warn!(%error, "a rotation could not be kept for its idempotency key");
+    }
 }
 
 /// The headers that are sent along.

@@ -2,7 +2,7 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, RetrySchedule, Timestamp};
+use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -66,6 +66,31 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
+    /// `thin`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    format: Patch<String>,
+    /// A jq expression: a message is sent if it gives neither false nor null.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    filter: Patch<String>,
+    /// A jq expression: gives the new payload.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transform: Patch<String>,
+    /// Whether the signature headers are sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    signature_headers: Patch<bool>,
+    /// Whether only `https` addresses are taken, but for literal addresses of private networks.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    https_only: Patch<bool>,
+    /// Whether nothing is sent, instead of everything, while no event type is selected.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    only_selected: Patch<bool>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -87,6 +112,12 @@ impl From<EndpointIn> for EndpointInput {
                 final_statuses: e.final_statuses,
                 concurrency: e.concurrency,
                 ordered: e.ordered,
+                format: e.format,
+                filter: e.filter,
+                transform: e.transform,
+                signature_headers: e.signature_headers,
+                https_only: e.https_only,
+                only_selected: e.only_selected,
             },
         }
     }
@@ -149,6 +180,31 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
+    /// `thin`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    format: Patch<String>,
+    /// A jq expression: a message is sent if it gives neither false nor null.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    filter: Patch<String>,
+    /// A jq expression: gives the new payload.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transform: Patch<String>,
+    /// Whether the signature headers are sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    signature_headers: Patch<bool>,
+    /// Whether only `https` addresses are taken, but for literal addresses of private networks.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    https_only: Patch<bool>,
+    /// Whether nothing is sent, instead of everything, while no event type is selected.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    only_selected: Patch<bool>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -169,6 +225,12 @@ impl From<EndpointPatch> for EndpointChange {
                 final_statuses: e.final_statuses,
                 concurrency: e.concurrency,
                 ordered: e.ordered,
+                format: e.format,
+                filter: e.filter,
+                transform: e.transform,
+                signature_headers: e.signature_headers,
+                https_only: e.https_only,
+                only_selected: e.only_selected,
             },
         }
     }
@@ -257,6 +319,27 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     ordered: bool,
+    /// How the payload is put on the wire; `standard` if absent.
+    #[serde(skip_serializing_if = "Format::is_default")]
+    #[schema(value_type = String, required = false)]
+    format: Format,
+    /// A jq expression: whether a message is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+    /// A jq expression: gives the new payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transform: Option<String>,
+    /// False if the signature headers are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_headers: Option<bool>,
+    /// Whether only `https` addresses are taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    https_only: bool,
+    /// Whether nothing is sent while no event type is selected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    only_selected: bool,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -268,6 +351,12 @@ impl From<Endpoint> for EndpointOut {
             final_statuses: e.options.final_statuses,
             concurrency: e.options.concurrency,
             ordered: e.options.ordered,
+            format: e.options.format,
+            filter: e.options.filter,
+            transform: e.options.transform,
+            signature_headers: e.options.unsigned.then_some(false),
+            https_only: e.options.https_only,
+            only_selected: e.options.only_selected,
         }
     }
 }

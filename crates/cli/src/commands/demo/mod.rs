@@ -8,7 +8,7 @@ mod receiver;
 mod screen;
 mod stories;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     app::App,
     client::{ApiClient, ClientError},
@@ -121,8 +121,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let _ = receiving.await;
     drop(receiver);
     let summary = screen.await.map_err(Failure::other)?;
-    println!("\n{summary}");
     drop(scratch);
+    say(format_args!("\n{summary}"));
     Ok(())
 }
 
@@ -186,15 +186,21 @@ async fn post(client: &ApiClient, path: &str, body: Value) -> Result<Value, Clie
 fn introduce(server: &str, sign_in: &str, token: &Hidden, args: &DemoArgs) {
     let tenant = &TENANTS[1];
     let (rate, end) = (args.rate, if args.duration.is_none() { " Ctrl-C ends it." } else { "" });
-    println!("Schoolbell listens on {server}");
-    println!("\nSign in to the dashboard (works once, within 15 minutes):\n\n  {sign_in}\n");
-    println!("  API and its documentation   {server}/docs");
-    println!("  What it counts              {server}/metrics");
-    println!("\nPublish an event yourself:\n");
-    println!("  export SCHOOLBELL_TOKEN={}", token.expose());
-    println!("  curl {server}/api/v1/app/{}/msg/ -H \"Authorization: Bearer $SCHOOLBELL_TOKEN\" \\", tenant.uid);
-    println!("    -d '{{\"eventType\": \"room.created\", \"payload\": {{\"event\": \"room.created\"}}}}'\n");
-    println!("{} classrooms, {rate} events per second; one receiver fails now and then.{end}\n", TENANTS.len());
+    say(format_args!("Schoolbell listens on {server}"));
+    say(format_args!("\nSign in to the dashboard (works once, within 15 minutes):\n\n  {sign_in}\n"));
+    say(format_args!("  API and its documentation   {server}/docs"));
+    say(format_args!("  What it counts              {server}/metrics"));
+    say("\nPublish an event yourself:\n");
+    say(format_args!("  export SCHOOLBELL_TOKEN={}", token.expose()));
+    say(format_args!(
+        "  curl {server}/api/v1/app/{}/msg/ -H \"Authorization: Bearer $SCHOOLBELL_TOKEN\" \\",
+        tenant.uid
+    ));
+    say(format_args!("    -d '{{\"eventType\": \"room.created\", \"payload\": {{\"event\": \"room.created\"}}}}'\n"));
+    say(format_args!(
+        "{} classrooms, {rate} events per second; one receiver fails now and then.{end}\n",
+        TENANTS.len()
+    ));
 }
 
 /// Publishes events at a steady rate until the end.

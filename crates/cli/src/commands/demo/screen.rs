@@ -4,7 +4,10 @@ use super::stories::Tenant;
 use crate::{
     client::ApiClient,
     clock::SystemClock,
-    commands::listen::{event_type, time_of_day},
+    commands::{
+        listen::{event_type, time_of_day},
+        say,
+    },
 };
 use axum::http::StatusCode;
 use domain::Clock as _;
@@ -149,6 +152,8 @@ impl Screen {
         for (id, app) in strangers {
             let message = self.client.call(Method::GET, &format!("/app/{app}/msg/{id}/"), None).await.ok();
             let name = message.as_ref().and_then(|m| m["eventType"].as_str().or_else(|| event_type(&m["payload"])));
+            self.accepted += 1;
+            self.open.insert(id.clone());
             let event_type = name.unwrap_or("an event").to_owned().into();
             self.know(id, Published { event_type, began: None });
         }
@@ -181,7 +186,7 @@ impl Screen {
         // All of Open edX's types begin like this, which would only push the columns apart.
         let short = event_type.trim_start_matches("org.openedx.learning.");
         let time = time_of_day(SystemClock.now());
-        println!("{time}  {:<10}  {:<21}  {short:<42}  {result}", tenant.platform, tenant.name);
+        say(format_args!("{time}  {:<10}  {:<21}  {short:<42}  {result}", tenant.platform, tenant.name));
     }
 
     fn summary(&self) -> String {

@@ -4,12 +4,13 @@
 //! Sharing is cheap and counted in full: `[., .]` twice as large as `.`, whatever it costs in memory. So no operation on
 //! a value can meet more than [`VALUE_BYTES`] of it.
 
+mod arithmetic;
+
 use super::meter::{self, Limit, VALUE_BYTES, VALUE_DEPTH, pay};
 use indexmap::IndexMap;
 use jaq_core::{
     Error, ValR, ValX,
     box_iter::{BoxIter, box_once},
-    ops::Math,
     path::Opt,
     val::Range,
 };
@@ -20,12 +21,12 @@ use serde::{
 use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// A text, shared.
-pub(super) type Text = Arc<String>;
+pub(in crate::expression) type Text = Arc<String>;
 type Members = IndexMap<Text, Val>;
 
 /// A JSON value. Integers that fit 64 bits with a sign are kept exactly.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Val {
+pub(in crate::expression) enum Val {
     /// `null`
     #[default]
     Null,
@@ -45,7 +46,7 @@ pub(super) enum Val {
 
 /// Bytes as JSON (about), and levels.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
+pub(in crate::expression) struct Size {
     bytes: u64,
     depth: u32,
 }
@@ -57,7 +58,7 @@ impl Size {
         self.depth = self.depth.max(child.depth + 1);
     }
     /// Whether a value may be this large; marks the run if not.
-    pub(super) fn allowed(self) -> bool {
+    pub(in crate::expression) fn allowed(self) -> bool {
         if self.bytes > VALUE_BYTES {
             meter::exceed(Limit::Size);
         } else if self.depth > VALUE_DEPTH {
@@ -71,16 +72,16 @@ impl Size {
 
 /// An array.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arr {
+pub(in crate::expression) struct Arr {
     size: Size,
-    pub(super) items: Vec<Val>,
+    pub(in crate::expression) items: Vec<Val>,
 }
 
 /// An object.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Obj {
+pub(in crate::expression) struct Obj {
     size: Size,
-    pub(super) members: Members,
+    pub(in crate::expression) members: Members,
 }
 
 impl Arr {
@@ -118,7 +119,7 @@ fn over() -> Error<Val> {
 
 impl Val {
     /// About how large it is.
-    pub(super) fn size(&self) -> Size {
+    pub(in crate::expression) fn size(&self) -> Size {
         match self {
             Self::Null | Self::Bool(_) => Size { bytes: 5, depth: 0 },
             Self::Int(_) | Self::Float(_) => Size { bytes: 8, depth: 0 },
@@ -128,17 +129,17 @@ impl Val {
         }
     }
     /// Units of work to look at all of it.
-    pub(super) fn work(&self) -> u64 {
+    pub(in crate::expression) fn work(&self) -> u64 {
         1 + self.size().bytes / 32
     }
     /// A text.
-    pub(super) fn text(s: impl Into<String>) -> Self {
+    pub(in crate::expression) fn text(s: impl Into<String>) -> Self {
         let s = s.into();
         let fits = Size { bytes: s.len() as u64, depth: 0 }.allowed();
         if pay(1 + s.len() as u64 / 64) && fits { Self::Str(Arc::new(s)) } else { Self::Null }
     }
     /// An array.
-    pub(super) fn array(items: Vec<Val>) -> ValR<Self> {
+    pub(in crate::expression) fn array(items: Vec<Val>) -> ValR<Self> {
         let arr = Arr::measured(items);
         if pay(1 + arr.items.len() as u64 / 2) && arr.size.allowed() {
             Ok(Self::Arr(Arc::new(arr)))
@@ -147,12 +148,12 @@ impl Val {
         }
     }
     /// An object.
-    pub(super) fn object(members: Members) -> ValR<Self> {
+    pub(in crate::expression) fn object(members: Members) -> ValR<Self> {
         let obj = Obj::measured(members);
         if pay(1 + obj.members.len() as u64) && obj.size.allowed() { Ok(Self::Obj(Arc::new(obj))) } else { Err(over()) }
     }
     /// What it is, for messages. Never what is in it: that may be somebody's data.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::expression) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",
@@ -163,16 +164,16 @@ impl Val {
         }
     }
     /// Written as JSON.
-    pub(super) fn to_json(&self) -> String {
+    pub(in crate::expression) fn to_json(&self) -> String {
         // Writing to memory a value whose keys are all texts does not fail.
         serde_json::to_string(self).unwrap_or_default()
     }
     /// The error of having one thing where another is needed.
-    pub(super) fn mistaken(self, what: &'static str) -> Error<Self> {
+    pub(in crate::expression) fn mistaken(self, what: &'static str) -> Error<Self> {
         Error::typ(self, what)
     }
     /// As a number for arithmetic.
-    pub(super) fn as_f64(&self) -> Option<f64> {
+    pub(in crate::expression) fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(i) => Some(*i as f64),
             Self::Float(f) => Some(*f),
@@ -180,7 +181,7 @@ impl Val {
         }
     }
     /// A whole number, rounded down.
-    pub(super) fn as_index(&self) -> Option<i64> {
+    pub(in crate::expression) fn as_index(&self) -> Option<i64> {
         match self {
             Self::Int(i) => Some(*i),
             // Saturates, as positions should.
@@ -189,7 +190,7 @@ impl Val {
         }
     }
     /// Its text, if it is one.
-    pub(super) fn as_text(&self) -> Option<&Text> {
+    pub(in crate::expression) fn as_text(&self) -> Option<&Text> {
         match self {
             Self::Str(s) => Some(s),
             _ => None,
@@ -471,181 +472,6 @@ impl FromIterator<Self> for Val {
         // Pays as it goes, so that a sequence without end ends.
         let items = iter.into_iter().take_while(|_| pay(1)).collect();
         Self::array(items).unwrap_or_default()
-    }
-}
-
-fn number(x: f64) -> Val {
-    // A whole result stays whole where integers are exact.
-    if x.fract() == 0.0 && x.abs() < 9e15 { Val::Int(x as i64) } else { Val::Float(x) }
-}
-
-impl std::ops::Add for Val {
-    type Output = ValR<Self>;
-    fn add(self, rhs: Self) -> ValR<Self> {
-        if !pay(1) {
-            return Err(over());
-        }
-        Ok(match (self, rhs) {
-            (Self::Null, v) | (v, Self::Null) => v,
-            (Self::Int(a), Self::Int(b)) => a.checked_add(b).map_or(Self::Float(a as f64 + b as f64), Self::Int),
-            (Self::Str(mut a), Self::Str(b)) => {
-                let copied = if Arc::get_mut(&mut a).is_some() { 0 } else { a.len() };
-                let fits = Size { bytes: (a.len() + b.len()) as u64, depth: 0 }.allowed();
-                if !fits || !pay((copied + b.len()) as u64 / 64) {
-                    return Err(over());
-                }
-                Arc::make_mut(&mut a).push_str(&b);
-                Self::Str(a)
-            }
-            (Self::Arr(mut a), Self::Arr(b)) => {
-                let copied = if Arc::get_mut(&mut a).is_some() { 0 } else { a.items.len() };
-                let size = Size { bytes: a.size.bytes + b.size.bytes, depth: a.size.depth.max(b.size.depth) };
-                if !size.allowed() || !pay((copied + b.items.len()) as u64 / 2) {
-                    return Err(over());
-                }
-                let sum = Arc::make_mut(&mut a);
-                sum.items.extend(b.items.iter().cloned());
-                sum.size = size;
-                Self::Arr(a)
-            }
-            (Self::Obj(mut a), Self::Obj(b)) => {
-                let copied = if Arc::get_mut(&mut a).is_some() { 0 } else { a.members.len() };
-                if !pay((copied + b.members.len()) as u64) {
-                    return Err(over());
-                }
-                let sum = Arc::make_mut(&mut a);
-                b.members.iter().for_each(|(k, v)| sum.put(k.clone(), v.clone()));
-                if !sum.size.allowed() {
-                    return Err(over());
-                }
-                Self::Obj(a)
-            }
-            (a, b) => match (a.as_f64(), b.as_f64()) {
-                (Some(x), Some(y)) => Self::Float(x + y),
-                _ => return Err(Error::math(a, Math::Add, b)),
-            },
-        })
-    }
-}
-
-impl std::ops::Sub for Val {
-    type Output = ValR<Self>;
-    fn sub(self, rhs: Self) -> ValR<Self> {
-        match (self, rhs) {
-            (Self::Int(a), Self::Int(b)) if pay(1) => {
-                Ok(a.checked_sub(b).map_or(Self::Float(a as f64 - b as f64), Self::Int))
-            }
-            (Self::Arr(a), Self::Arr(b)) => {
-                let compared = (a.items.len() as u64).saturating_mul(b.items.len() as u64);
-                if !pay(compared.saturating_add(a.items.len() as u64)) {
-                    return Err(over());
-                }
-                Self::array(a.items.iter().filter(|v| !b.items.contains(v)).cloned().collect())
-            }
-            (a, b) => match (a.as_f64(), b.as_f64()) {
-                (Some(x), Some(y)) if pay(1) => Ok(Self::Float(x - y)),
-                _ => Err(Error::math(a, Math::Sub, b)),
-            },
-        }
-    }
-}
-
-/// `b` over `a`, objects in objects merged.
-fn merged(a: Val, b: Val) -> ValR<Val> {
-    match (a, b) {
-        (Val::Obj(a), Val::Obj(b)) => {
-            if !pay((a.members.len() + b.members.len()) as u64 + 1) {
-                return Err(over());
-            }
-            let mut members = Arc::unwrap_or_clone(a).members;
-            for (k, new) in &b.members {
-                let new = match members.get(k) {
-                    Some(old) => merged(old.clone(), new.clone())?,
-                    None => new.clone(),
-                };
-                members.insert(k.clone(), new);
-            }
-            Val::object(members)
-        }
-        (_, b) => Ok(b),
-    }
-}
-
-impl std::ops::Mul for Val {
-    type Output = ValR<Self>;
-    fn mul(self, rhs: Self) -> ValR<Self> {
-        match (self, rhs) {
-            (Self::Int(a), Self::Int(b)) if pay(1) => {
-                Ok(a.checked_mul(b).map_or(Self::Float(a as f64 * b as f64), Self::Int))
-            }
-            (Self::Str(s), n @ (Self::Int(_) | Self::Float(_)))
-            | (n @ (Self::Int(_) | Self::Float(_)), Self::Str(s)) => {
-                let times = n.as_index().unwrap_or(0);
-                if times <= 0 {
-                    return Ok(Self::Null);
-                }
-                // Looked at before it is made.
-                let bytes = (s.len() as u64).saturating_mul(times.unsigned_abs());
-                if !(Size { bytes, depth: 0 }).allowed() || !pay(1 + bytes / 64) {
-                    return Err(over());
-                }
-                Ok(Self::text(s.repeat(usize::try_from(times).unwrap_or(0))))
-            }
-            (a @ Self::Obj(_), b @ Self::Obj(_)) => merged(a, b),
-            (a, b) => match (a.as_f64(), b.as_f64()) {
-                (Some(x), Some(y)) if pay(1) => Ok(Self::Float(x * y)),
-                _ => Err(Error::math(a, Math::Mul, b)),
-            },
-        }
-    }
-}
-
-impl std::ops::Div for Val {
-    type Output = ValR<Self>;
-    fn div(self, rhs: Self) -> ValR<Self> {
-        match (self, rhs) {
-            (Self::Str(s), Self::Str(by)) => {
-                if !pay(1 + s.len() as u64 / 8) {
-                    return Err(over());
-                }
-                let parts = match (s.is_empty(), by.is_empty()) {
-                    (true, _) => Vec::new(),
-                    (_, true) => s.chars().map(Self::text).collect(),
-                    _ => s.split(by.as_str()).map(Self::text).collect(),
-                };
-                Self::array(parts)
-            }
-            (a, b) => match (a.as_f64(), b.as_f64()) {
-                (Some(_), Some(0.0)) => Err(Error::str("cannot divide by zero")),
-                (Some(x), Some(y)) if pay(1) => Ok(number(x / y)),
-                _ => Err(Error::math(a, Math::Div, b)),
-            },
-        }
-    }
-}
-
-impl std::ops::Rem for Val {
-    type Output = ValR<Self>;
-    fn rem(self, rhs: Self) -> ValR<Self> {
-        // Whole numbers only, as in jq: both sides are cut off first.
-        let whole =
-            |v: &Self| v.as_f64().filter(|f| !f.is_nan()).map(|f| if let Self::Int(i) = v { *i } else { f as i64 });
-        match (whole(&self), whole(&rhs)) {
-            (Some(_), Some(0)) => Err(Error::str("cannot divide by zero")),
-            (Some(a), Some(b)) if pay(1) => Ok(Self::Int(a.checked_rem(b).unwrap_or(0))),
-            _ => Err(Error::math(self, Math::Rem, rhs)),
-        }
-    }
-}
-
-impl std::ops::Neg for Val {
-    type Output = ValR<Self>;
-    fn neg(self) -> ValR<Self> {
-        match self {
-            Self::Int(i) => Ok(i.checked_neg().map_or(Self::Float(-(i as f64)), Self::Int)),
-            Self::Float(f) => Ok(Self::Float(-f)),
-            v => Err(v.mistaken("number")),
-        }
     }
 }
 

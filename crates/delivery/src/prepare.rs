@@ -1,0 +1,177 @@
+//! An endpoint made ready to send, and what it sends of a message: filter, transform, format.
+//!
+//! Expressions are compiled once for each revision of an endpoint. They are bounded in time and memory, but may take
+//! milliseconds, so they run where they hold up nobody. An endpoint that sends payloads as they came in passes none of this.
+
+use bytes::Bytes;
+use domain::{Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use outbound::Target;
+use platforms::{
+    ApplicationFacts, Expression, ExpressionError, MASKED_SECRET, RenderError, RenderInput, Rendered, by_name,
+};
+use std::sync::Arc;
+use store::{AppEntry, queue::Outgoing};
+
+/// Payloads from this size on are rendered beside the tasks that send.
+const LARGE: usize = 32 * 1024;
+
+/// An endpoint made ready to send; holds for one revision of it.
+pub(crate) struct Prepared {
+    /// Of the endpoint.
+    pub(crate) revision: i64,
+    /// Where to, or why nothing can be sent there.
+    pub(crate) target: Result<Target, String>,
+    /// The address as it is recorded.
+    pub(crate) url: Arc<str>,
+    /// What is sent; `None` if it is the payload as it came in.
+    rendering: Option<Rendering>,
+}
+
+/// How an endpoint's bodies are made.
+struct Rendering {
+    filter: Option<Result<Expression, ExpressionError>>,
+    transform: Option<Result<Expression, ExpressionError>>,
+    format: Format,
+}
+
+/// What is sent of a message.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// The body.
+    pub(crate) body: Bytes,
+    /// Its type.
+    pub(crate) content_type: &'static str,
+    /// Further headers.
+    pub(crate) headers: HeaderMap,
+}
+
+/// Why nothing is sent of a message.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// The endpoint's filter says no.
+    FilteredOut,
+    /// The endpoint's settings do not fit this message: a failed attempt.
+    Failed(Outcome),
+}
+
+impl Prepared {
+    /// Makes an endpoint ready.
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
+        let url = match &target {
+            Ok(target) => target.shown_url().into(),
+            Err(_) => "".into(),
+        };
+        let options = &endpoint.options;
+        let is_plain = options.filter.is_none() && options.transform.is_none() && options.format == Format::Standard;
+        let rendering = (!is_plain).then(|| Rendering {
+            filter: options.filter.as_deref().map(Expression::compile),
+            transform: options.transform.as_deref().map(Expression::compile),
+            format: options.format,
+        });
+        Self { revision: endpoint.revision, target, url, rendering }
+    }
+
+    /// What is sent of a message, or why nothing is. A person who asks for a try decided already: `filtered` is false.
+    pub(crate) async fn content(
+        self: &Arc<Self>,
+        entry: &Arc<AppEntry>,
+        endpoint: &Arc<Endpoint>,
+        message: &Arc<Outgoing>,
+        filtered: bool,
+        public_url: &Arc<str>,
+    ) -> Result<Content, NotSent> {
+        let mut content = match &self.rendering {
+            None => {
+                Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
+            }
+            Some(rendering) if !rendering.takes_long(&message.payload) => {
+                rendering.render(entry, endpoint, message, filtered, public_url)?
+            }
+            Some(_) => {
+                let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
+                let (message, public_url) = (message.clone(), public_url.clone());
+                let work = tokio::task::spawn_blocking(move || match &prepared.rendering {
+                    Some(r) => r.render(&entry, &endpoint, &message, filtered, &public_url),
+                    None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
+                });
+                let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
+                work.await.unwrap_or_else(broken)?
+            }
+        };
+        if message.meta.channels.iter().any(|c| c.as_str() == TEST_CHANNEL) {
+            content.headers.insert(HeaderName::from_static("webhook-test"), HeaderValue::from_static("true"));
+        }
+        Ok(content)
+    }
+}
+
+impl Rendering {
+    fn takes_long(&self, payload: &[u8]) -> bool {
+        self.filter.is_some() || self.transform.is_some() || payload.len() >= LARGE
+    }
+
+    fn render(
+        &self,
+        entry: &AppEntry,
+        endpoint: &Endpoint,
+        message: &Outgoing,
+        filtered: bool,
+        public_url: &str,
+    ) -> Result<Content, NotSent> {
+        let expression =
+            |what: &str, e: &ExpressionError| failed(FailureReason::ExpressionFailed, format!("{what}: {e}"));
+        let compiled = |what: &str, kept: &'_ Option<Result<Expression, ExpressionError>>| match kept {
+            Some(Err(e)) => Err(expression(what, e)),
+            _ => Ok(()),
+        };
+        compiled("filter", &self.filter)?;
+        compiled("transform", &self.transform)?;
+        if let (true, Some(Ok(filter))) = (filtered, &self.filter)
+            && !filter.accepts(&message.payload, &message.meta).map_err(|e| expression("filter", &e))?
+        {
+            return Err(NotSent::FilteredOut);
+        }
+        let application = &entry.application;
+        let input = RenderInput {
+            format: self.format,
+            transform: self.transform.as_ref().and_then(|t| t.as_ref().ok()),
+            body_secret: endpoint.secrets.body.as_ref().map(|s| s.expose()),
+            application: ApplicationFacts {
+                id: application.id,
+                uid: application.uid.as_ref().map(|uid| uid.as_str()),
+                platform: application.options.platform.as_deref().and_then(by_name),
+            },
+            public_url,
+        };
+        match platforms::format::render(&input, &message.meta, &message.payload) {
+            Ok(rendered) => Ok(content(rendered)),
+            Err(e @ RenderError::Transform(_)) => Err(failed(FailureReason::ExpressionFailed, e.to_string())),
+            Err(e) => Err(failed(FailureReason::FormatFailed, e.to_string())),
+        }
+    }
+}
+
+fn content(rendered: Rendered) -> Content {
+    let mut headers = HeaderMap::with_capacity(rendered.headers.len());
+    for (name, value) in rendered.headers {
+        // Formats give visible ASCII only.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    Content { body: rendered.body, content_type: rendered.content_type, headers }
+}
+
+fn failed(reason: FailureReason, detail: String) -> NotSent {
+    NotSent::Failed(Outcome::Failed { reason, status: None, detail })
+}
+
+/// A text to be stored, without the endpoint's body secret: receivers may answer with what they were sent.
+pub(crate) fn without_body_secret(endpoint: &Endpoint, text: String) -> String {
+    match &endpoint.secrets.body {
+        Some(secret) if text.contains(secret.expose()) => text.replace(secret.expose(), MASKED_SECRET),
+        _ => text,
+    }
+}

@@ -1,0 +1,188 @@
+//! What would be sent to an endpoint, without sending it.
+
+use crate::{Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, patch::Patch, platform};
+use bytes::Bytes;
+use domain::{Endpoint, Format, MessageId, MessageMeta};
+use platforms::{ApplicationFacts, Expression, RenderError, RenderInput};
+
+/// A message to try, and settings to try it with before they are saved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DryRunInput {
+    /// What happened.
+    pub event_type: String,
+    /// A JSON object.
+    pub payload: Bytes,
+    /// Labels.
+    pub channels: Option<Vec<String>>,
+    /// Instead of the endpoint's format.
+    pub format: Patch<String>,
+    /// Instead of the endpoint's filter.
+    pub filter: Patch<String>,
+    /// Instead of the endpoint's transform.
+    pub transform: Patch<String>,
+}
+
+/// What would happen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DryRun {
+    /// Whether the endpoint takes messages of this type and with these channels.
+    pub matches: bool,
+    /// What would be sent, or why nothing.
+    pub result: DryRunResult,
+}
+
+/// What would be sent, or why nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DryRunResult {
+    /// This would be sent, the secret in the body masked.
+    Send {
+        /// The body.
+        body: Bytes,
+        /// Its type.
+        content_type: &'static str,
+        /// What the format puts beside it.
+        headers: Vec<(&'static str, String)>,
+    },
+    /// The filter says no.
+    FilteredOut,
+    /// It would fail.
+    Fails {
+        /// Where.
+        stage: Stage,
+        /// What is wrong, and where in it.
+        message: String,
+    },
+}
+
+/// Where it would fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// When it is published: the payload does not fit its event type.
+    Payload,
+    /// In the filter.
+    Filter,
+    /// In the transform.
+    Transform,
+    /// In the format.
+    Format,
+}
+
+impl Stage {
+    /// In one word.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Payload => "payload",
+            Self::Filter => "filter",
+            Self::Transform => "transform",
+            Self::Format => "format",
+        }
+    }
+}
+
+fn compiled(
+    field: &'static str,
+    given: Patch<String>,
+    stored: Option<&String>,
+    check: &mut Check,
+) -> Option<Expression> {
+    let source = match &given {
+        Patch::Keep => stored?,
+        Patch::Clear => return None,
+        Patch::Set(source) => source,
+    };
+    Expression::compile(source).map_err(|e| check.fail(&[field], e.to_string())).ok()
+}
+
+impl Service {
+    /// What would be sent to an endpoint.
+    pub async fn dry_run(&self, scope: &AppScope, which: &str, input: DryRunInput) -> Result<DryRun, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        let mut check = Check::body();
+        let event_type = check.event_type("event_type", &input.event_type);
+        let channels = input.channels.map(|c| check.channels(&c)).unwrap_or_default();
+        if input.payload.first() != Some(&b'{') {
+            check.fail(&["payload"], "Payload must be an object.");
+        }
+        let format = match input.format {
+            Patch::Keep => endpoint.options.format,
+            Patch::Clear => Format::Standard,
+            Patch::Set(name) => name.parse().unwrap_or_else(|e: domain::format::UnknownFormat| {
+                check.fail(&["format"], e.to_string());
+                Format::Standard
+            }),
+        };
+        let filter = compiled("filter", input.filter, endpoint.options.filter.as_ref(), &mut check);
+        let transform = compiled("transform", input.transform, endpoint.options.transform.as_ref(), &mut check);
+        let Some(event_type) = event_type else { return Err(check.into_error()) };
+        check.finish()?;
+
+        let (id, now) = self.next_id();
+        let meta = MessageMeta {
+            id: MessageId(id),
+            app: scope.key(),
+            event_type,
+            event_id: None,
+            channels,
+            order_key: None,
+            created_at: now,
+        };
+        let matches = endpoint.takes(&meta.event_type, &meta.channels);
+        let (scope, public_url) = (scope.clone(), self.settings.public_url.clone());
+        // Expressions take milliseconds: not on a thread that has others to serve.
+        let run = move || {
+            let settings = Settings { format, filter, transform, public_url: &public_url };
+            settings.run(&scope, &endpoint, &meta, &input.payload)
+        };
+        let result = tokio::task::spawn_blocking(run).await.map_err(|_| ServiceError::Internal)?;
+        Ok(DryRun { matches, result })
+    }
+}
+
+/// What decides what is sent.
+struct Settings<'a> {
+    format: Format,
+    filter: Option<Expression>,
+    transform: Option<Expression>,
+    public_url: &'a str,
+}
+
+impl Settings<'_> {
+    fn run(&self, scope: &AppScope, endpoint: &Endpoint, meta: &MessageMeta, payload: &Bytes) -> DryRunResult {
+        let fails = |stage, message| DryRunResult::Fails { stage, message };
+        let application = scope.application();
+        if let Err(ServiceError::Invalid(problems)) = platform::must_fit(application, &meta.event_type, payload) {
+            let told: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.loc[1..].join("/"), p.msg)).collect();
+            return fails(Stage::Payload, told.join("; "));
+        }
+        match platforms::should_send(self.filter.as_ref(), meta, payload) {
+            Ok(true) => {}
+            Ok(false) => return DryRunResult::FilteredOut,
+            Err(e) => return fails(Stage::Filter, e.to_string()),
+        }
+        let has_secret = endpoint.secrets.body.is_some() || self.format.needs_body_secret();
+        let input = RenderInput {
+            format: self.format,
+            transform: self.transform.as_ref(),
+            // An endpoint gets its secret when it is saved with such a format.
+            body_secret: has_secret.then_some(platforms::MASKED_SECRET),
+            application: facts(scope),
+            public_url: self.public_url,
+        };
+        match platforms::format::render(&input, meta, payload) {
+            Ok(r) => DryRunResult::Send { body: r.body, content_type: r.content_type, headers: r.headers },
+            Err(RenderError::Transform(e)) => fails(Stage::Transform, e.to_string()),
+            Err(e) => fails(Stage::Format, e.to_string()),
+        }
+    }
+}
+
+/// What rendering needs to know of an application.
+pub(crate) fn facts(scope: &AppScope) -> ApplicationFacts<'_> {
+    let application = scope.application();
+    ApplicationFacts {
+        id: application.id,
+        uid: application.uid.as_ref().map(|uid| uid.as_str()),
+        platform: platform::of(application),
+    }
+}
