@@ -68,7 +68,7 @@ before(async () => {
   ]) {
     await api("POST", "/event-type/", { name, description, groupName: name.startsWith("room") ? "Rooms" : "Submissions", schemas: { 1: schema } });
   }
-  app = await api("POST", "/app/", { name: "Class 7b", uid: "class-7b", platform: "replit" });
+  app = await api("POST", "/app/", { name: "Class 7b", uid: "class-7b" });
   const hostile = await api("POST", "/app/", { name: HOSTILE });
   await api("POST", `/app/${hostile.id}/endpoint/`, { url: `${receiver.url}/200?x=%22%3E%3Cscript%3E`, description: HOSTILE });
   await api("POST", `/app/${app.id}/endpoint/`, { url: `${receiver.url}/500`, description: HOSTILE, uid: "failing" });
@@ -342,6 +342,7 @@ test("every page: no violations, light and dark, no sideways scroll at 360 px, h
     advanced: `${endpoint}/advanced`,
     "edit-events": `${endpoint}/edit/events`,
     "edit-headers": `${endpoint}/edit/headers`,
+    "edit-format": `${endpoint}/edit/format`,
     recover: `${endpoint}/recover`,
     rotate: `${endpoint}/rotate`,
     messages: `/applications/${app.id}/messages`,

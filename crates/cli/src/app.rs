@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, Target};
+use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},

@@ -13,7 +13,7 @@ use axum::{extract::Path, response::IntoResponse};
 use domain::{ApplicationId, Cursor, Ksuid, Order, PageQuery};
 use service::{
     Patch,
-    applications::{ApplicationChange, ApplicationInput},
+    applications::{ApplicationChange, ApplicationInput, platforms},
 };
 
 const PAGE: usize = 25;
@@ -48,6 +48,7 @@ struct FormPage {
     name: String,
     uid: String,
     platform: String,
+    platforms: Vec<(&'static str, &'static str)>,
     rate: String,
     name_problem: String,
     uid_problem: String,
@@ -160,6 +161,7 @@ fn settings_form(visitor: &Visitor, app: &domain::Application) -> FormPage {
         frame: Frame::of(visitor, app, Room::Settings, "Settings"),
         action: format!("{}/settings", app_path(app)),
         button: "Save settings",
+        platforms: platforms().collect(),
         name: app.name.clone(),
         uid: app.uid.as_ref().map(ToString::to_string).unwrap_or_default(),
         platform: app.options.platform.clone().unwrap_or_default(),

@@ -13,7 +13,7 @@ use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
 use domain::{Application, Endpoint, Order, PageQuery};
 use service::{
-    AppScope, Capability, ServiceError,
+    AppScope, Capability, Patch, ServiceError,
     endpoints::{EndpointExtras, EndpointInput},
 };
 use std::collections::BTreeMap;
@@ -52,9 +52,13 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
     let app = scope.application();
     let mut rows = Vec::new();
     for e in all_endpoints(&visitor, &scope).await? {
-        let (mark, word) = health::of_endpoint(&e);
+        let (mut mark, mut word) = health::of_endpoint(&e);
         let since = visitor.now().minus(std::time::Duration::from_secs(24 * 3600));
         let stats = visitor.service().endpoint_stats(&scope, &e.id.to_string(), Some(since), None).await?;
+        // Switched on again a moment ago, and still nothing gets through.
+        if e.disabled.is_none() && stats.success == 0 && stats.fail > 0 {
+            (mark, word) = (Mark::Failing, "Failing");
+        }
         rows.push(Row {
             address: address(&e),
             path: path(app, &e),
@@ -80,6 +84,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
 /// What it selected, in words.
 pub(crate) fn listens_to(e: &Endpoint) -> String {
     match &e.event_types {
+        None if e.options.only_selected => "nothing until events are ticked".to_owned(),
         None => "all events".to_owned(),
         Some(types) if types.len() == 1 => types.iter().map(ToString::to_string).collect(),
         Some(types) => count(types.len(), "event type"),
@@ -200,7 +205,8 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         metadata: BTreeMap::new(),
         version: 1,
         headers: None,
-        extras: EndpointExtras::default(),
+        // As the form said, whatever the platform does with endpoints that tick nothing.
+        extras: EndpointExtras { only_selected: Patch::Set(false), ..EndpointExtras::default() },
     };
     match visitor.service().create_endpoint(&scope, input).await {
         Ok(endpoint) => {

@@ -160,7 +160,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
     let endpoints = crate::endpoints::all_endpoints(&visitor, &scope).await?;
     let listeners = endpoints
         .iter()
-        .filter(|e| e.event_types.as_ref().is_none_or(|types| types.contains(&t.name)))
+        .filter(|e| e.selects(&t.name))
         .map(|e| (crate::endpoint::address(e), crate::endpoint::path(app, e)))
         .collect();
     let path = app_path(app);

@@ -74,13 +74,16 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
         .attempted_messages(scope, &id, &Window::newest(1), Some(AttemptStatus::Sending), &MessagesOf::default(), false)
         .await?;
     let next = planned.items.first().and_then(|m| m.next_attempt);
-    let (mark, word) = of_endpoint(endpoint);
-    let (sentence, advice) = match endpoint.disabled {
-        Some(why) => switched_off(why),
-        None => match endpoint.failing_since {
-            Some(since) => failing(since, next, attempts.first(), now),
-            None => (working(stats.success, stats.fail, &attempts), String::new()),
-        },
+    let (mut mark, mut word) = of_endpoint(endpoint);
+    // Every attempt since the latest success failed, although nobody calls it failing yet: say so.
+    let lately = attempts.iter().take_while(|a| a.status != AttemptStatus::Success).last().map(|a| a.at);
+    let (sentence, advice) = match (endpoint.disabled, endpoint.failing_since.or(lately)) {
+        (Some(why), _) => switched_off(why),
+        (None, Some(since)) => {
+            (mark, word) = (Mark::Failing, "Failing");
+            failing(since, next, attempts.first(), now)
+        }
+        (None, None) => (working(stats.success, stats.fail, &attempts), String::new()),
     };
     let failed = attempts.iter().filter(|a| a.status != AttemptStatus::Success).count();
     let strip_words = format!(
@@ -88,11 +91,11 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
         attempts.len(),
         attempts.len() - failed
     );
-    // Newest at the right end, wherever the strip begins.
+    // Newest at the right end.
     let strip = attempts
         .iter()
         .enumerate()
-        .map(|(i, a)| Tick { x: (STRIP - 1 - i) * 6, ok: a.status == AttemptStatus::Success })
+        .map(|(i, a)| Tick { x: (attempts.len() - 1 - i) * 6, ok: a.status == AttemptStatus::Success })
         .collect();
     let troubles = troubles(&attempts, now);
     Ok(Health { mark, word, sentence, advice, strip, strip_words, troubles })

@@ -257,3 +257,76 @@ pub(crate) fn is_about_input(error: &ServiceError) -> bool {
             | ServiceError::InvalidRange(_)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{applications::ConfirmPage, endpoint::AnswerShown};
+    use domain::{Attempt, AttemptStatus, Ksuid, Timestamp, Trigger};
+
+    const HOSTILE: &str = r#"<script>alert(1)</script>"'><img src=x onerror=alert(1)>"#;
+
+    fn shows_no_markup_of(html: &str) {
+        assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
+        assert!(!html.contains(r#""'>"#), "an attribute ends early: {html}");
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_in_titles_crumbs_notices_attributes_and_bodies() {
+        let rail = Rail { name: HOSTILE.into(), platform: HOSTILE.into(), path: HOSTILE.into(), room: Room::Events };
+        let page = ConfirmPage {
+            frame: Frame {
+                title: HOSTILE.into(),
+                crumbs: vec![(HOSTILE.into(), HOSTILE.into())],
+                app: Some(rail),
+                notice: Some(Notice { text: HOSTILE.into(), bad: true }),
+                ..Frame::outside("")
+            },
+            text: vec![HOSTILE.into()],
+            action: HOSTILE.into(),
+            button: HOSTILE.into(),
+            back: HOSTILE.into(),
+            dangerous: true,
+        };
+        shows_no_markup_of(&page.render().unwrap());
+    }
+
+    #[test]
+    fn what_a_receiver_answered_is_text() {
+        #[derive(Template)]
+        #[template(
+            source = r#"{% import "macros.html" as m %}{% call m::answers(list) %}{% endcall %}"#,
+            ext = "html"
+        )]
+        struct Answers {
+            list: Vec<AnswerShown>,
+        }
+        let attempt = Attempt {
+            id: domain::AttemptId(Ksuid::MIN),
+            message: domain::MessageId(Ksuid::MIN),
+            endpoint: domain::EndpointId(Ksuid::MIN),
+            url: HOSTILE.into(),
+            at: Timestamp::from_micros(0),
+            status: AttemptStatus::Fail,
+            trigger: Trigger::Manual,
+            response: HOSTILE.into(),
+            response_status: 500,
+            duration_ms: 1,
+            reason: domain::FailureReason::of_status(500),
+        };
+        let list = vec![AnswerShown::of(&attempt, Timestamp::from_micros(0))];
+        let html = Answers { list }.render().unwrap();
+        assert!(html.contains("The receiver failed.") && html.contains("Look into the receiver"), "{html}");
+        shows_no_markup_of(&html);
+    }
+
+    #[test]
+    fn errors_say_what_to_do_and_have_their_status() {
+        let of = |e: ServiceError| PageError::from(e).page().status();
+        assert_eq!(of(ServiceError::Forbidden), StatusCode::FORBIDDEN);
+        assert_eq!(of(ServiceError::NotFound("x")), StatusCode::NOT_FOUND);
+        assert_eq!(of(ServiceError::TooBusy), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of(ServiceError::Internal), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(PageError::SignedOut.page().status(), StatusCode::SEE_OTHER);
+    }
+}

@@ -26,6 +26,10 @@ struct AdvancedPage {
     retry: String,
     statuses: String,
     ordered: bool,
+    format: &'static str,
+    format_words: &'static str,
+    filter: String,
+    transform: String,
     headers: Vec<(String, String)>,
 }
 
@@ -61,6 +65,10 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         },
         statuses: if e.options.final_statuses.is_empty() { "none".to_owned() } else { list(&e.options.final_statuses) },
         ordered: e.options.ordered,
+        format: e.options.format.name(),
+        format_words: e.options.format.description(),
+        filter: e.options.filter.clone().unwrap_or_default(),
+        transform: e.options.transform.clone().unwrap_or_default(),
         headers: headers.into_iter().chain(hidden).collect(),
     })
 }
@@ -78,6 +86,9 @@ enum Fact {
     Statuses,
     Ordered,
     Headers,
+    Format,
+    Filter,
+    Transform,
 }
 
 impl Fact {
@@ -93,6 +104,9 @@ impl Fact {
             "statuses" => Self::Statuses,
             "ordered" => Self::Ordered,
             "headers" => Self::Headers,
+            "format" => Self::Format,
+            "filter" => Self::Filter,
+            "transform" => Self::Transform,
             _ => return Err(PageError::NotFound),
         })
     }
@@ -119,6 +133,9 @@ impl Fact {
                 "One per line, as name: value. A line with dots for a value keeps the value that is stored; a line \
                  that is left out removes the header.",
             ),
+            Self::Format => ("Format", "How the payload is put on the wire."),
+            Self::Filter => ("Filter", "A jq expression: a message is only sent if it says true. Empty sends all."),
+            Self::Transform => ("Transform", "A jq expression that makes the payload anew. Empty leaves it as it is."),
         }
     }
     /// The tab it is shown on.
@@ -139,6 +156,7 @@ struct EditPage {
     hint: &'static str,
     value: String,
     groups: Vec<Group>,
+    formats: Vec<(&'static str, &'static str)>,
     action: String,
     back: String,
     problem: String,
@@ -149,7 +167,8 @@ impl EditPage {
         kind == match self.fact {
             Fact::Events => "events",
             Fact::Ordered => "ordered",
-            Fact::Headers => "headers",
+            Fact::Headers | Fact::Filter | Fact::Transform => "lines",
+            Fact::Format => "format",
             _ => "line",
         }
     }
@@ -180,6 +199,9 @@ async fn edit_page(
             let lines: Vec<_> = open.chain(shown.sensitive.iter().map(|n| format!("{n}: {HIDDEN}"))).collect();
             lines.join("\n")
         }
+        Fact::Format => e.options.format.name().to_owned(),
+        Fact::Filter => e.options.filter.clone().unwrap_or_default(),
+        Fact::Transform => e.options.transform.clone().unwrap_or_default(),
     };
     let groups = if fact == Fact::Events {
         let chosen: Vec<_> = e.event_types.iter().flatten().map(ToString::to_string).collect();
@@ -196,6 +218,7 @@ async fn edit_page(
         hint,
         value,
         groups,
+        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
         action: format!("{here}/edit/{word}"),
         back: format!("{here}{}", fact.tab()),
         problem: String::new(),
@@ -244,6 +267,9 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
             change.extras.final_statuses = Patch::Set(statuses);
         }
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
+        Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
+        Fact::Filter => change.extras.filter = Patch::replace(form.some("value")),
+        Fact::Transform => change.extras.transform = Patch::replace(form.some("value")),
         Fact::Headers => {}
     }
     Ok(change)

@@ -89,13 +89,57 @@ pub(crate) fn status_code(code: u16) -> String {
     if code == 0 { "no answer".to_owned() } else { code.to_string() }
 }
 
-/// JSON as people read it; anything else as it is.
+/// JSON as people read it: broken into lines, and otherwise what came in, byte for byte (reading and writing it anew would
+/// sort names and round numbers). Anything else as it is.
 pub(crate) fn pretty(payload: &[u8]) -> String {
-    // Shown only: what is sent stays the bytes that came in.
-    match serde_json::from_slice::<serde_json::Value>(payload) {
-        Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
-        Err(_) => String::from_utf8_lossy(payload).into_owned(),
+    let text = String::from_utf8_lossy(payload);
+    if serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_err() {
+        return text.into_owned();
     }
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if in_string {
+            out.push(c);
+            (in_string, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                while rest.peek().is_some_and(|c| c.is_ascii_whitespace()) {
+                    rest.next();
+                }
+                if rest.peek().is_some_and(|next| matches!(next, '}' | ']')) {
+                    out.extend(rest.next());
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => {
+                in_string = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -109,5 +153,25 @@ mod tests {
         assert_eq!([near(1), near(30), near(180), near(7_300)], ["just now", "30 s ago", "3 min ago", "2 h ago"]);
         assert_eq!(When::new(now.plus(Duration::from_secs(240)), now).near, "in 4 min");
         assert_eq!(When::new(now, now).exact, "2026-05-01 12:00:00 UTC");
+    }
+
+    #[test]
+    fn json_is_broken_into_lines_and_not_changed_otherwise() {
+        let json = br#"{"z":1.0,"a":[ ],"b":{"k\\":"x, \"{y}"},"n":[12345678901234567890,2]}"#;
+        let lines = [
+            "{",
+            r#"  "z": 1.0,"#,
+            r#"  "a": [],"#,
+            r#"  "b": {"#,
+            r#"    "k\\": "x, \"{y}""#,
+            "  },",
+            r#"  "n": ["#,
+            "    12345678901234567890,",
+            "    2",
+            "  ]",
+            "}",
+        ];
+        assert_eq!(pretty(json), lines.join("\n"));
+        assert_eq!(pretty(b"<not json"), "<not json");
     }
 }

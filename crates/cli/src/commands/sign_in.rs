@@ -1,6 +1,6 @@
 //! `schoolbell sign-in`: a link that signs the operator in to the dashboard, once.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     clock::SystemClock,
     secrets,
@@ -18,6 +18,6 @@ pub(crate) fn run(organization: &str, flags: &Flags) -> Result<(), Failure> {
     let secret = secrets::jwt_secret(&settings)?;
     let (id, now) = IdGenerator::after(None).next(SystemClock.now(), &mut store::seal::fill_random);
     let token = Tokens::new(secret.expose()).for_sign_in(&organization, id, now);
-    println!("{}", sign_in_url(&settings.address_for_others(settings.listen), &token));
+    say(sign_in_url(&settings.address_for_others(settings.listen), &token));
     Ok(())
 }
