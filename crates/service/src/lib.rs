@@ -101,15 +101,9 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
-<<<<<<< HEAD
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
-=======
-    signing_in: tokio::sync::Mutex<()>,
-    /// Organizations of which nobody heard operational webhooks, and when that was found.
-    not_listening: Cache<OrganizationId, Timestamp>,
->>>>>>> dash
 }
 
 impl Service {
@@ -126,13 +120,8 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
-<<<<<<< HEAD
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
-=======
-            signing_in: tokio::sync::Mutex::new(()),
-            not_listening: Cache::new(10_000),
->>>>>>> dash
         }
     }
 
