@@ -213,6 +213,7 @@ struct Addresses {
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
+        Target::check_url(url).map_err(|e| e.to_string())?;
         self.guard.check_url(url).map_err(|blocked| blocked.to_string())
     }
     fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
