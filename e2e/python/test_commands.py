@@ -195,7 +195,7 @@ def test_a_stop_answers_every_call_that_it_took(new_server):
 
 def test_help_names_every_command_and_every_setting(tmp_path):
     commands = run(tmp_path, "--help").stdout
-    for command in ("demo", "serve", "token", "listen", "send"):
+    for command in ("demo", "serve", "token", "listen", "send", "simulate"):
         assert command in commands
     settings = run(tmp_path, "serve", "--help").stdout
     for name in ("listen", "database", "jwt-secret", "main-key", "retry-schedule", "request-timeout", "allow-subnets"):
@@ -290,7 +290,7 @@ def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
         app = eventually(lambda: find(r"/api/v1/app/([^/]+)/msg"))[1]
         eventually(lambda: find(r"✓ 20\d"), 20, "no delivery was shown")
         eventually(lambda: find(r"✗ \d+"), 20, "no failed try was shown")
-        published = Api(url, token).send(app, "room.created", {"event": "room.created"})
+        published = Api(url, token).send(app, "lesson.started", {"event": "lesson.started"})
         assert [d["status"] for d in eventually(lambda: settled(Api(url, token), app, published["id"]))] == [0]
     finally:
         demo.send_signal(signal.SIGINT)

@@ -436,6 +436,30 @@ def test_rest_hooks_with_an_application_token(api, receiver):
     assert_error(zapier.post(f"/app/{other}/hooks", {"targetUrl": hook.url}), 404)
 
 
+def test_an_address_may_be_asked_before_it_is_saved(api, hook):
+    app = api.app()["id"]
+    zapier = api.for_app(app)
+    asked = {"targetUrl": hook.url, "handshake": "hook-secret"}
+    refused = assert_invalid(zapier.post(f"/app/{app}/hooks", asked), field="url")
+    assert "X-Hook-Secret" in refused[0]["msg"]
+    hook.respond(403)
+    assert "403" in assert_invalid(zapier.post(f"/app/{app}/hooks", asked), field="url")[0]["msg"]
+    assert api.get(f"/app/{app}/endpoint").json()["data"] == []
+    hook.answer = lambda request: Answer(headers={"X-Hook-Secret": request.headers.get("x-hook-secret", "")})
+    endpoint = zapier.post(f"/app/{app}/hooks", asked).json()["id"]
+
+    path = f"/app/{app}/endpoint/{endpoint}"
+    assert_invalid(api.patch(path, {"handshake": "cloudevents", "description": "asked"}), field="url")
+    assert api.get(path).json()["description"] != "asked"
+    hook.answer = lambda request: Answer(headers={"WebHook-Allowed-Origin": request.headers["webhook-request-origin"]})
+    assert api.patch(path, {"handshake": "cloudevents", "description": "asked"}).json()["description"] == "asked"
+    assert hook.received[-1].headers["webhook-request-origin"] == "127.0.0.1"
+    assert_invalid(api.patch(path, {"handshake": "wave"}), field="handshake")
+    # Addresses that are never sent to are never asked either.
+    blocked = api.post(f"/app/{app}/endpoint", {"url": "http://10.0.0.1/", "handshake": "hook-secret"})
+    assert_invalid(blocked, field="url")
+
+
 def test_samples_have_the_shape_of_live_events(api, hook):
     app, endpoint = classroom(api, hook)
     sample = api.get(f"/app/{app}/hooks/sample", event=HAND_IN).json()[0]

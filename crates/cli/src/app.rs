@@ -9,10 +9,10 @@ use crate::{
 use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{EndpointRef, OrganizationId, Secret};
+use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
 use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -98,10 +98,11 @@ impl App {
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
-        let client = Client::new(ClientOptions {
+        let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
             ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
-        })?;
+        })?);
+        let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
             directory: directory.clone(),
@@ -136,7 +137,7 @@ impl App {
                 public_url: settings.address_for_others(address),
             },
             admission: Arc::new(Doors { seats: engine.seats(), tasks: upkeep.bell() }),
-            guard: Arc::new(Addresses(guard)),
+            guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
         }));
@@ -212,12 +213,26 @@ impl Admission for Doors {
 }
 
 /// Where the service meets the address guard.
-struct Addresses(Arc<Guard>);
+struct Addresses {
+    guard: Arc<Guard>,
+    client: Arc<Client>,
+    ids: Arc<Ids>,
+}
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
         Target::check_url(url).map_err(|e| e.to_string())?;
-        self.0.check_url(url).map_err(|blocked| blocked.to_string())
+        self.guard.check_url(url).map_err(|blocked| blocked.to_string())
+    }
+    fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
+        let how = match how {
+            service::Handshake::HookSecret => outbound::Handshake::HookSecret,
+            service::Handshake::CloudEvents(origin) => outbound::Handshake::CloudEvents { origin },
+        };
+        Box::pin(async move {
+            let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
+            self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
+        })
     }
 }
 

@@ -69,7 +69,7 @@ pub struct EngineParts {
     /// Applications and endpoints, and the store below.
     pub directory: Arc<Directory>,
     /// The door out.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// New ids and the time.
     pub ids: Arc<Ids>,
     /// Hears of endpoints switched off and messages given up.

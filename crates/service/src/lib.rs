@@ -36,7 +36,7 @@ pub use access::AppScope;
 pub use actor::{Actor, ApplicationActor, Capability};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, SecretMaker, SignatureKind};
+pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 

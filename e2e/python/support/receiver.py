@@ -114,6 +114,8 @@ class Receiver:
 
             # A followed redirect would come as a GET.
             do_GET = do_POST
+            # Some ask before they send.
+            do_OPTIONS = do_POST
 
             def log_message(self, *_: object) -> None:
                 pass
