@@ -9,10 +9,10 @@ use crate::{
 use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{EndpointRef, Secret};
+use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
 use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -72,6 +72,7 @@ pub(crate) struct App {
     engine: Engine,
     upkeep: Upkeep,
     reports: JoinHandle<()>,
+    service: Arc<Service>,
 }
 
 impl App {
@@ -97,10 +98,11 @@ impl App {
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
-        let client = Client::new(ClientOptions {
+        let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
             ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
-        })?;
+        })?);
+        let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
             directory: directory.clone(),
@@ -135,22 +137,29 @@ impl App {
                 public_url: settings.address_for_others(address),
             },
             admission: Arc::new(Doors { seats: engine.seats(), tasks: upkeep.bell() }),
-            guard: Arc::new(Addresses(guard)),
+            guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let router = api::router(ApiState::new(service, Some(figures)));
+        let pages = dashboard::routes(dashboard::Dashboard::new(service.clone()));
+        let router = api::trim_slashes(api::routes(ApiState::new(service.clone(), Some(figures))).merge(pages));
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports })
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A link that signs the operator in to the dashboard, once.
+    pub(crate) fn sign_in_link(&self) -> Option<String> {
+        let organization = OrganizationId::DEFAULT.parse().ok()?;
+        Some(self.service.sign_in_link(&organization))
     }
 
     /// Serves until `stop` is over, then finishes or gives back what is in flight, within ten seconds.
@@ -204,12 +213,26 @@ impl Admission for Doors {
 }
 
 /// Where the service meets the address guard.
-struct Addresses(Arc<Guard>);
+struct Addresses {
+    guard: Arc<Guard>,
+    client: Arc<Client>,
+    ids: Arc<Ids>,
+}
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
         Target::check_url(url).map_err(|e| e.to_string())?;
-        self.0.check_url(url).map_err(|blocked| blocked.to_string())
+        self.guard.check_url(url).map_err(|blocked| blocked.to_string())
+    }
+    fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
+        let how = match how {
+            service::Handshake::HookSecret => outbound::Handshake::HookSecret,
+            service::Handshake::CloudEvents(origin) => outbound::Handshake::CloudEvents { origin },
+        };
+        Box::pin(async move {
+            let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
+            self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
+        })
     }
 }
 

@@ -69,7 +69,7 @@ pub struct EngineParts {
     /// Applications and endpoints, and the store below.
     pub directory: Arc<Directory>,
     /// The door out.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// New ids and the time.
     pub ids: Arc<Ids>,
     /// Hears of endpoints switched off and messages given up.
@@ -532,7 +532,7 @@ impl Shared {
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
         let manual = job.trigger == Trigger::Manual;
-        let content = prepared.content(entry, endpoint, &job.message, !manual, &self.parts.settings.public_url).await;
+        let content = prepared.content(entry, endpoint, &job.message, &self.parts.settings.public_url).await;
         let (outcome, took) = match (&prepared.target, content) {
             (_, Err(NotSent::FilteredOut)) => {
                 self.not_sent(job);

@@ -10,7 +10,9 @@ use crate::{
     headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
-    platform, secrets,
+    platform,
+    seams::Handshake,
+    secrets,
 };
 use domain::{
     AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
@@ -26,6 +28,8 @@ use url::Url;
 
 /// Bytes of an address at most.
 const URL_MAX: usize = 65_536;
+/// The ways in which an address can be asked.
+const HANDSHAKES: [&str; 2] = ["hook-secret", "cloudevents"];
 /// The longest window of statistics.
 const STATS_WINDOW: Duration = Duration::from_secs(28 * 24 * 3600);
 /// How much longer a window may be, because clocks differ and requests take time.
@@ -83,6 +87,8 @@ pub struct EndpointExtras {
     pub https_only: Patch<bool>,
     /// Whether nothing is sent, instead of everything, while no event type is selected.
     pub only_selected: Patch<bool>,
+    /// How the address is asked before the endpoint is saved; not stored.
+    pub handshake: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -190,6 +196,9 @@ impl EndpointExtras {
         if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
             check.fail(&["format"], e.to_string());
         }
+        if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
+            check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
+        }
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -295,6 +304,14 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
+    /// Whether an endpoint may have this address, before there is one.
+    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
+        check.finish()
+    }
+
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
@@ -314,11 +331,13 @@ impl Service {
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
         endpoint.options = platform::default_options(scope.application());
+        let handshake = checked.extras.handshake.clone();
         checked.apply(&mut endpoint);
         if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
+        self.shake_hands(&endpoint, handshake).await?;
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -356,6 +375,12 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
+            let mut draft = self.endpoint(scope, which).await?;
+            checked.clone().apply(&mut draft);
+            complete(&mut draft)?;
+            self.shake_hands(&draft, handshake).await?;
+        }
         let saved = self
             .change_endpoint(scope, which, |endpoint| {
                 checked.clone().apply(endpoint);
@@ -368,6 +393,20 @@ impl Service {
         }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
+    }
+
+    /// Asks an address before its endpoint is saved, if that is wanted.
+    async fn shake_hands(&self, endpoint: &Endpoint, how: Patch<String>) -> Result<(), ServiceError> {
+        let how = match how.value().map(String::as_str) {
+            Some("hook-secret") => Handshake::HookSecret,
+            Some("cloudevents") => {
+                let url = Url::parse(&self.settings.public_url).ok();
+                Handshake::CloudEvents(url.and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default())
+            }
+            _ => return Ok(()),
+        };
+        let agreed = self.guard.shake_hands(endpoint, how).await;
+        agreed.map_err(|why| ServiceError::invalid(&["body", "url"], why))
     }
 
     /// Deletes an endpoint; what it was sent stays readable through the messages.

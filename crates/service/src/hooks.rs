@@ -28,6 +28,8 @@ pub struct Subscription {
     pub event_types: Option<Vec<String>>,
     /// How payloads are put on the wire.
     pub format: Patch<String>,
+    /// How the address is asked first.
+    pub handshake: Patch<String>,
 }
 
 /// Whose token it is.
@@ -63,7 +65,11 @@ impl Service {
             metadata: BTreeMap::from([("subscribed-by".to_owned(), "rest-hook".to_owned())]),
             version: 1,
             headers: None,
-            extras: EndpointExtras { format: subscription.format, ..EndpointExtras::default() },
+            extras: EndpointExtras {
+                format: subscription.format,
+                handshake: subscription.handshake,
+                ..EndpointExtras::default()
+            },
         };
         self.create_endpoint(scope, input).await
     }

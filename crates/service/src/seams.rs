@@ -1,6 +1,7 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{EndpointRef, Secret};
+use domain::{Endpoint, EndpointRef, Secret};
+use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
 
@@ -20,6 +21,22 @@ pub trait Admission: Send + Sync {
 pub trait AddressPolicy: Send + Sync {
     /// Refuses what is known to be refused at each try, such as a private address; says why.
     fn check_url(&self, url: &Url) -> Result<(), String>;
+    /// Asks an endpoint's address whether it wants what will be sent; says why it did not agree.
+    fn shake_hands<'a>(&'a self, _endpoint: &'a Endpoint, _how: Handshake) -> Agreement<'a> {
+        Box::pin(async { Err("handshakes are not possible here".to_owned()) })
+    }
+}
+
+/// What an address answers to a handshake, in time.
+pub type Agreement<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// How an address is asked whether it wants what will be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Handshake {
+    /// It has to repeat `X-Hook-Secret`.
+    HookSecret,
+    /// It has to allow this origin, a host name (CloudEvents).
+    CloudEvents(String),
 }
 
 /// Makes signing secrets, and says which can sign.

@@ -72,6 +72,10 @@ struct SubscribeIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// Asks the address first, and subscribes it only if it agrees: `hook-secret` or `cloudevents`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    handshake: Patch<String>,
 }
 
 /// A subscription, which is an endpoint.
@@ -99,7 +103,8 @@ async fn subscribe(
     let scope = api.service.open(&caller.0, &path.app_id).await?;
     let input: SubscribeIn = body.json()?;
     let event_types = input.events.or(input.event.map(|event| vec![event]));
-    let subscription = Subscription { target_url: input.target_url, event_types, format: input.format };
+    let subscription =
+        Subscription { target_url: input.target_url, event_types, format: input.format, handshake: input.handshake };
     let endpoint = api.service.subscribe(&scope, subscription).await?;
     let out = SubscriptionOut {
         id: endpoint.id,

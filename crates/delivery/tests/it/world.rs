@@ -82,7 +82,7 @@ impl World {
         let reports = Arc::new(Reports::default());
         let parts = EngineParts {
             directory: directory.clone(),
-            client: outbound::client::Client::new(options).unwrap(),
+            client: Arc::new(outbound::client::Client::new(options).unwrap()),
             ids: ids.clone(),
             reporter: reports.clone(),
             jitter: Box::new(|| 0.5),

@@ -10,6 +10,7 @@ mod connection;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshake;
 mod pool;
 
 use crate::{guard::Guard, target::Target};
@@ -26,6 +27,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+pub use handshake::{Handshake, HandshakeError};
 
 /// Settings of a [`Client`].
 #[derive(Clone, Debug)]

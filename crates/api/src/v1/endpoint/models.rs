@@ -91,6 +91,10 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     only_selected: Patch<bool>,
+    /// Asks the address first, and saves the endpoint only if it agrees: `hook-secret` or `cloudevents`. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    handshake: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -118,6 +122,7 @@ impl From<EndpointIn> for EndpointInput {
                 signature_headers: e.signature_headers,
                 https_only: e.https_only,
                 only_selected: e.only_selected,
+                handshake: e.handshake,
             },
         }
     }
@@ -205,6 +210,10 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     only_selected: Patch<bool>,
+    /// Asks the address first, and saves the endpoint only if it agrees: `hook-secret` or `cloudevents`. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    handshake: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -231,6 +240,7 @@ impl From<EndpointPatch> for EndpointChange {
                 signature_headers: e.signature_headers,
                 https_only: e.https_only,
                 only_selected: e.only_selected,
+                handshake: e.handshake,
             },
         }
     }

@@ -40,12 +40,6 @@ impl Dice {
         &from[self.below(from.len() as u64) as usize]
     }
 
-    /// Several different ones, in random order.
-    pub(crate) fn some<T: Clone>(&mut self, from: &[T], count: usize) -> Vec<T> {
-        let mut rest = from.to_vec();
-        (0..count.min(from.len())).map(|_| rest.swap_remove(self.below(rest.len() as u64) as usize)).collect()
-    }
-
     /// Small letters and digits.
     pub(crate) fn word(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from(*self.pick(b"abcdefghijklmnopqrstuvwxyz0123456789"))).collect()
@@ -128,7 +122,6 @@ mod tests {
             assert!((3..=5).contains(&n));
             assert_eq!(n, b.between(3, 5));
         }
-        assert_eq!(a.some(&[1, 2, 3], 5).len(), 3);
         assert_eq!(a.uuid().len(), 36);
         assert_eq!(a.below(0), 0);
     }

@@ -84,6 +84,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let app = App::start(&settings, server::bind_nearby).await?;
     let server = format!("http://{}", app.address());
     let token = demo_token(&settings)?;
+    let sign_in = app.sign_in_link().unwrap_or_default();
     let (stop_server, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(app.run(async {
         let _ = stopped.await;
@@ -99,7 +100,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         let _ = stopped.await;
     }));
 
-    introduce(&server, &token, &args);
+    introduce(&server, &sign_in, &token, &args);
     let screen = tokio::spawn(Screen::new(client.clone()).run(incoming));
     let time_is_up = async {
         match args.duration {
@@ -160,7 +161,8 @@ fn demo_token(settings: &Settings) -> Result<Hidden, Failure> {
 async fn set_up(client: &ApiClient, receiver: SocketAddr) -> Result<Vec<String>, ClientError> {
     let mut secrets = Vec::new();
     for tenant in &TENANTS {
-        post(client, "/app/", json!({ "name": tenant.name, "uid": tenant.uid })).await?;
+        let app = json!({ "name": tenant.name, "uid": tenant.uid, "platform": tenant.preset() });
+        post(client, "/app/", app).await?;
         for (name, description) in tenant.event_types {
             post(client, "/event-type/", json!({ "name": name, "description": description })).await?;
         }
@@ -168,6 +170,7 @@ async fn set_up(client: &ApiClient, receiver: SocketAddr) -> Result<Vec<String>,
             "uid": "receiver",
             "description": tenant.receiver,
             "url": format!("http://{receiver}/{}", tenant.uid),
+            "onlySelected": false,
         });
         post(client, &format!("/app/{}/endpoint/", tenant.uid), endpoint).await?;
         let path = format!("/app/{}/endpoint/receiver/secret/", tenant.uid);
@@ -182,10 +185,11 @@ async fn post(client: &ApiClient, path: &str, body: Value) -> Result<Value, Clie
 }
 
 /// What somebody needs who wants to look around.
-fn introduce(server: &str, token: &Hidden, args: &DemoArgs) {
+fn introduce(server: &str, sign_in: &str, token: &Hidden, args: &DemoArgs) {
     let tenant = &TENANTS[1];
     let (rate, end) = (args.rate, if args.duration.is_none() { " Ctrl-C ends it." } else { "" });
     say(format_args!("Schoolbell listens on {server}"));
+    say(format_args!("\nSign in to the dashboard (works once, within 15 minutes):\n\n  {sign_in}\n"));
     say(format_args!("  API and its documentation   {server}/docs"));
     say(format_args!("  What it counts              {server}/metrics"));
     say("\nPublish an event yourself:\n");
@@ -194,7 +198,9 @@ fn introduce(server: &str, token: &Hidden, args: &DemoArgs) {
         "  curl {server}/api/v1/app/{}/msg/ -H \"Authorization: Bearer $SCHOOLBELL_TOKEN\" \\",
         tenant.uid
     ));
-    say(format_args!("    -d '{{\"eventType\": \"room.created\", \"payload\": {{\"event\": \"room.created\"}}}}'\n"));
+    say(format_args!(
+        "    -d '{{\"eventType\": \"lesson.started\", \"payload\": {{\"event\": \"lesson.started\"}}}}'\n"
+    ));
     say(format_args!(
         "{} classrooms, {rate} events per second; one receiver fails now and then.{end}\n",
         TENANTS.len()
@@ -205,7 +211,7 @@ fn introduce(server: &str, token: &Hidden, args: &DemoArgs) {
 async fn publish(client: &ApiClient, rate: f64, notes: mpsc::UnboundedSender<Note>, end: impl Future<Output = ()>) {
     let mut unique = [0; 8];
     store::seal::fill_random(&mut unique);
-    let mut stage = Stage::new(Dice::new(u64::from_le_bytes(unique)));
+    let mut stage = Stage::new(Dice::new(u64::from_le_bytes(unique)), SystemClock.now());
     let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let seats = Arc::new(Semaphore::new(PUBLISHING));

@@ -1,6 +1,6 @@
 //! A Canvas root account: students hand in and discuss, teachers grade.
 
-use super::{Event, Scene, Tenant, scene};
+use super::{Event, Scene, Story, Tenant, scene};
 use crate::commands::demo::dice::{Dice, Person, STUDENTS, TEACHERS, millis};
 use domain::Timestamp;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub(super) const TENANT: Tenant = Tenant {
         ("quiz_submitted", "A student turns in a quiz"),
         ("discussion_entry_created", "Somebody answers in a discussion"),
     ],
-    story: coursework,
+    story: Story::Told(coursework),
 };
 
 /// Global ids of Canvas begin with the number of the institution.

@@ -1,6 +1,6 @@
 //! An Open edX site: learners enrol, pass, and get their certificates.
 
-use super::{Event, Scene, Tenant, scene};
+use super::{Event, Scene, Story, Tenant, scene};
 use crate::commands::demo::dice::{Dice, Person, STUDENTS};
 use domain::Timestamp;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub(super) const TENANT: Tenant = Tenant {
         (CERTIFIED, "A learner gets a certificate"),
         (UNENROLLED, "A learner leaves a course"),
     ],
-    story: course,
+    story: Story::Told(course),
 };
 
 const REGISTERED: &str = "org.openedx.learning.student.registration.completed.v1";
