@@ -61,8 +61,11 @@ impl Ksuid {
         KsuidMs::from_bytes(self.0).to_string()
     }
     fn read(text: &str) -> Option<Self> {
-        // Longer or greater texts would be read modulo 2^160: another text for the same id.
-        if text.len() != GREATEST.len() || text > GREATEST {
+        // Greater texts would be read modulo 2^160, and other characters as if they were not there or digits: other texts
+        // for the same id.
+        let is_ours =
+            text.len() == GREATEST.len() && text <= GREATEST && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !is_ours {
             return None;
         }
         KsuidMs::from_base62(text).ok().map(|k| Self(*k.bytes()))
@@ -309,7 +312,9 @@ mod tests {
     fn the_greatest_text_is_that_of_the_greatest_id() {
         assert_eq!(Ksuid::MAX.text(), GREATEST);
         assert_eq!(Ksuid::read(GREATEST), Some(Ksuid::MAX));
-        assert_eq!(Ksuid::read("aWgEPTl1tmebfsQzFP4bxwgy80W"), None);
+        for other in ["aWgEPTl1tmebfsQzFP4bxwgy80W", "Z2bLVqM9sI1wGcMFzbKXlKŴMFz", "Z2bLVqM9sI1wGcMFzbKXlK_-MFz"] {
+            assert_eq!(Ksuid::read(other), None);
+        }
     }
 
     #[test]
@@ -388,7 +393,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_that_is_read_as_an_id_is_how_that_id_is_written(rest in "[0-9A-Za-z]{27}|[z]{0,6}[0-9A-Za-z]{21,27}|\\PC{0,30}") {
+        fn a_text_that_is_read_as_an_id_is_how_that_id_is_written(rest in "[0-9A-Z][0-9A-Za-z]{12}\\PC[0-9A-Za-z]{10,13}|[0-9A-Za-z]{27}|[z]{0,6}[0-9A-Za-z]{21,27}|\\PC{0,30}") {
             let text = format!("app_{rest}");
             if let Ok(id) = text.parse::<ApplicationId>() {
                 prop_assert_eq!(id.to_string(), text);
