@@ -17,7 +17,7 @@ def waiting(api, hook, **fields):
     """A message whose first try failed and whose second comes in a second; then the receiver works again."""
     hook.respond(500)
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["1s", "1s"], **fields)["id"]
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s", "2s"], **fields)["id"]
     message = api.send(app, payload={"number": 1})["id"]
     api.attempts(app, message)
     hook.respond(200)
@@ -64,12 +64,12 @@ def test_under_load_each_event_arrives_once_also_over_orderly_restarts(new_serve
         time.sleep(0.5)
         assert server.stop() == 0
         server.start()
-    time.sleep(1)
+    eventually(lambda: len(accepted) > 200, 30, "hardly anything was accepted")
     stop.set()
     for producer in producers:
         producer.join(20)
         assert not producer.is_alive()
-    assert len(accepted) == len(set(accepted)) > 100
+    assert len(accepted) == len(set(accepted))
     for hook in hooks:
         eventually(lambda hook=hook: set(accepted) <= set(hook.ids()), 30, "accepted events did not arrive")
     time.sleep(0.5)
@@ -86,7 +86,7 @@ def test_a_resend_that_succeeds_ends_the_schedule(api, hook):
     app, endpoint, message = waiting(api, hook)
     api.post(f"/app/{app}/msg/{message}/endpoint/{endpoint}/resend")
     hook.wait(2)
-    hook.stays_at(2, 1.6)
+    hook.stays_at(2, 2.8)
     assert [a["triggerType"] for a in api.attempts(app, message, 2)] == [1, 0]
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert (destination["status"], destination["nextAttempt"]) == (0, None)
@@ -99,7 +99,7 @@ def test_a_resend_that_fails_leaves_the_schedule_as_it_was(api, hook):
     hook.wait(3)
     attempts = api.attempts(app, message, 3)
     assert [(a["triggerType"], a["status"]) for a in attempts] == [(0, 0), (1, 2), (0, 2)]
-    hook.stays_at(3, 1.4)
+    hook.stays_at(3, 2.8)
 
 
 def test_a_resend_after_the_last_failure_is_one_try(api, hook):
@@ -117,7 +117,7 @@ def test_waiting_tries_can_be_cancelled(api, hook):
     app, endpoint, message = waiting(api, hook)
     body = {"createdBefore": "2999-01-01T00:00:00Z"}
     assert api.post(f"/app/{app}/endpoint/{endpoint}/cancel-msgs", body).status_code == 204
-    hook.stays_at(1, 1.6)
+    hook.stays_at(1, 2.8)
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert destination["nextAttempt"] is None
     later = api.send(app)["id"]
@@ -158,7 +158,7 @@ def test_a_retry_goes_to_the_new_address_with_the_new_secret(api, hook, receiver
 def test_an_expunged_payload_is_not_sent_any_more(api, hook):
     app, endpoint, message = waiting(api, hook)
     api.delete(f"/app/{app}/msg/{message}/content")
-    hook.stays_at(1, 1.6)
+    hook.stays_at(1, 2.8)
     destination = eventually(
         lambda: (d := api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0])["nextAttempt"] is None and d
     )

@@ -10,7 +10,7 @@ use domain::{EndpointId, EndpointRef, IdOrUid, OrganizationId, Secret};
 use http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::fuzz_target;
-use outbound::{Guard, SignatureKind, Target, generate_secret};
+use outbound::{Guard, SignatureKind, SigningKey, Target, generate_secret};
 use serde_json::{Value, json};
 use service::{AddressPolicy, Admission, Parts, SecretMaker, Service, ServiceSettings, Tokens};
 use std::{
@@ -72,6 +72,9 @@ struct Random;
 impl SecretMaker for Random {
     fn generate(&self, _: service::SignatureKind) -> Secret {
         generate_secret(SignatureKind::Hmac256)
+    }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 

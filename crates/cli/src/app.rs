@@ -9,8 +9,8 @@ use crate::{
 use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{Endpoint, EndpointRef, Secret};
-use outbound::{Client, ClientOptions, Guard, Target};
+use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
+use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -72,6 +72,7 @@ pub(crate) struct App {
     engine: Engine,
     upkeep: Upkeep,
     reports: JoinHandle<()>,
+    service: Arc<Service>,
 }
 
 impl App {
@@ -142,16 +143,23 @@ impl App {
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let router = api::router(ApiState::new(service, Some(figures)));
+        let pages = dashboard::routes(dashboard::Dashboard::new(service.clone()));
+        let router = api::trim_slashes(api::routes(ApiState::new(service.clone(), Some(figures))).merge(pages));
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports })
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A link that signs the operator in to the dashboard, once.
+    pub(crate) fn sign_in_link(&self) -> Option<String> {
+        let organization = OrganizationId::DEFAULT.parse().ok()?;
+        Some(self.service.sign_in_link(&organization))
     }
 
     /// Serves until `stop` is over, then finishes or gives back what is in flight, within ten seconds.
@@ -237,6 +245,9 @@ impl SecretMaker for Keys {
             service::SignatureKind::Hmac256 => outbound::SignatureKind::Hmac256,
             service::SignatureKind::Ed25519 => outbound::SignatureKind::Ed25519,
         })
+    }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 

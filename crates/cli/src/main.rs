@@ -22,6 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Settings of the commands that need no more than the secret and the server's address.
 const FEW: &[&str] = &["database", "jwt_secret"];
+/// The same, and where people reach the server.
+const SIGN_IN: &[&str] = &["database", "jwt_secret", "listen", "public_url"];
 
 /// Schoolbell rings when something happens in a classroom: webhooks for learning platforms, from one binary.
 #[derive(Parser, Debug)]
@@ -47,6 +49,10 @@ enum Command {
     ///
     /// It is signed with JWT_SECRET, or with the secret that is kept beside the database (made now if it is not there).
     Token(TokenArgs),
+    /// Prints a link that signs the operator in to the dashboard, once, within 15 minutes
+    ///
+    /// The server must use the same JWT_SECRET, or the secret that is kept beside the same database.
+    SignIn(TokenArgs),
     /// Runs a receiver for development: prints what arrives and checks signatures
     ///
     /// The server only sends to it with --allow-subnets 127.0.0.0/8.
@@ -61,7 +67,7 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct TokenArgs {
-    /// The organization that the token is for
+    /// The organization that it is for
     #[arg(value_name = "ORG_ID", default_value = OrganizationId::DEFAULT)]
     organization: String,
 }
@@ -70,6 +76,7 @@ fn command_line() -> clap::Command {
     Cli::command()
         .mut_subcommand("serve", |c| settings::add_flags(c, &[]))
         .mut_subcommand("token", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("sign-in", |c| settings::add_flags(c, SIGN_IN))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
         .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
 }
@@ -92,6 +99,7 @@ fn main() -> ExitCode {
 fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
     match command {
         Command::Token(args) => commands::token::run(&args.organization, flags),
+        Command::SignIn(args) => commands::sign_in::run(&args.organization, flags),
         Command::Serve => on_runtime(commands::serve::run(flags)),
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),

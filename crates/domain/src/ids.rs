@@ -81,6 +81,12 @@ fn tick_bytes(tick: u64) -> [u8; 5] {
     [b[3], b[4], b[5], b[6], b[7]]
 }
 
+impl fmt::Display for Ksuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
 impl fmt::Debug for Ksuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())

@@ -126,6 +126,11 @@ impl CheckedApplication {
     }
 }
 
+/// The platforms that an application can have: the name it is set by, and the one for people.
+pub fn platforms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    platforms::catalog::all().iter().map(|p| (p.name, p.title))
+}
+
 fn uid_taken() -> ServiceError {
     ServiceError::Conflict("An application with that id or uid already exists".to_owned())
 }

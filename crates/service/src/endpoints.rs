@@ -304,6 +304,14 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
+    /// Whether an endpoint may have this address, before there is one.
+    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
+        check.finish()
+    }
+
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
@@ -315,7 +323,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpoint)?;
         input.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
-        let secret = input.secret.take().and_then(|text| secrets::read(&text, "secret", &mut check));
+        let secret = input.secret.take().and_then(|text| self.read_secret(&text, "secret", &mut check));
         let checked = self.check_endpoint(input.into(), &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;

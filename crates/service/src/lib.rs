@@ -27,6 +27,7 @@ pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sign_in;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -102,6 +103,7 @@ pub struct Service {
     accepted: metrics::Counter,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
+    signing_in: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -119,6 +121,7 @@ impl Service {
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             not_listening: Cache::new(10_000),
+            signing_in: tokio::sync::Mutex::new(()),
         }
     }
 

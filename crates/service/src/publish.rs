@@ -6,7 +6,7 @@
 use crate::{
     Service,
     access::AppScope,
-    actor::Actor,
+    actor::{Actor, Capability},
     applications::{ApplicationChange, ApplicationInput},
     check::Check,
     error::{Problem, ServiceError},
@@ -368,7 +368,44 @@ impl Service {
             let example = event_type.example(index).filter(|e| e.is_object()).ok_or(ServiceError::InvalidScheme)?;
             serde_json::to_vec(example).map_err(|_| ServiceError::Internal)?.into()
         };
-        let mut message = NewMessage::new(name.as_str(), payload);
+        self.send_to_one(scope, &endpoint, name.as_str(), payload).await
+    }
+
+    /// Sends a payload that a person wrote to one endpoint, as an ordinary message. The endpoint must be switched on and
+    /// take the event type, which must exist.
+    pub async fn send_test(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        event_type: &str,
+        payload: Bytes,
+    ) -> Result<Published, ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.endpoint(scope, which).await?;
+        if endpoint.disabled.is_some() {
+            return Err(ServiceError::Conflict("The endpoint is switched off; switch it on first".to_owned()));
+        }
+        if event_type != PING {
+            self.event_type(scope.actor(), event_type).await?;
+        }
+        if let Err(e) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
+            return Err(ServiceError::invalid(&["body", "payload"], format!("This is not JSON: {e}")));
+        }
+        let takes = endpoint.event_types.as_ref().is_none_or(|types| types.iter().any(|t| t.as_str() == event_type));
+        if !takes {
+            return Err(ServiceError::invalid(&["body", "event_type"], "The endpoint does not listen to this event"));
+        }
+        self.send_to_one(scope, &endpoint, event_type, payload).await
+    }
+
+    async fn send_to_one(
+        &self,
+        scope: &AppScope,
+        endpoint: &Endpoint,
+        event_type: &str,
+        payload: Bytes,
+    ) -> Result<Published, ServiceError> {
+        let mut message = NewMessage::new(event_type, payload);
         message.channels = Some(vec![TEST_CHANNEL.into()]);
         let accept = self.prepare(scope.entry(), message.check()?, None, |e, event_type, _| {
             let types = e.event_types.as_ref();

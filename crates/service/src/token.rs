@@ -2,7 +2,7 @@
 //! application if `org` is there too.
 
 use crate::actor::{Actor, ApplicationActor, Capability};
-use domain::{ApplicationId, EventTypeName, OrganizationId, Timestamp};
+use domain::{ApplicationId, EventTypeName, Ksuid, OrganizationId, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,6 +14,11 @@ const TOLERANCE: i64 = 15 * 60;
 const ORGANIZATION_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How long an application's token is valid, if nothing else was asked for.
 pub const APPLICATION_LIFETIME: Duration = Duration::from_secs(28 * 24 * 3600);
+/// How long a link for signing in works.
+const SIGN_IN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// The subject of a token that only signs in. No organization and no application is called like this, so such a token
+/// opens nothing else.
+const SIGN_IN: &str = "sign-in";
 /// Verified tokens in memory.
 const CACHED: usize = 10_000;
 /// Longer texts are not tokens of ours; they are not even looked at.
@@ -57,6 +62,8 @@ struct Claims {
     sub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     org: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     feature_flags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +88,15 @@ impl Verified {
         let slack = TOLERANCE as f64;
         self.expires.is_none_or(|t| t + slack >= now) && self.not_before.is_none_or(|t| t - slack <= now)
     }
+}
+
+/// What a token for signing in says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignInToken {
+    /// Whose operator signs in.
+    pub organization: OrganizationId,
+    /// Its own name, to tell whether it was used.
+    pub id: String,
 }
 
 /// Makes and reads tokens.
@@ -128,6 +144,29 @@ impl Tokens {
         self.encode(claims, now, lifetime)
     }
 
+    /// A token that signs the operator of an organization in. `id` makes it the only one of its kind.
+    pub fn for_sign_in(&self, organization: &OrganizationId, id: Ksuid, now: Timestamp) -> String {
+        let claims = Claims {
+            sub: Some(SIGN_IN.to_owned()),
+            org: Some(organization.to_string()),
+            jti: Some(id.to_string()),
+            ..Claims::default()
+        };
+        self.encode(claims, now, SIGN_IN_LIFETIME)
+    }
+
+    /// Reads such a token. It ends when it says, without the tolerance that other tokens have.
+    pub fn read_sign_in(&self, token: &str, now: Timestamp) -> Result<SignInToken, TokenError> {
+        let claims = self.claims(token)?;
+        let (Some(SIGN_IN), Some(organization), Some(id)) = (claims.sub.as_deref(), claims.org, claims.jti) else {
+            return Err(TokenError::Invalid);
+        };
+        if claims.exp.is_none_or(|t| t < now.as_seconds() as f64) {
+            return Err(TokenError::Invalid);
+        }
+        Ok(SignInToken { organization: organization.parse().map_err(|_| TokenError::Invalid)?, id })
+    }
+
     fn encode(&self, mut claims: Claims, now: Timestamp, lifetime: Duration) -> String {
         let seconds = now.as_seconds();
         // Svix's name, since programs that check the issuer were written for its tokens.
@@ -153,17 +192,22 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let claims = self.claims(token)?;
+        let (not_before, expires) = (claims.nbf, claims.exp);
+        Ok(Verified { actor: actor(claims)?, not_before, expires })
+    }
+
+    /// The claims of a token that was signed with our secret.
+    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
         if same(token.as_bytes(), &self.secret) {
             return Err(TokenError::SecretInsteadOfToken);
         }
         if token.len() > LENGTH_MAX {
             return Err(TokenError::Invalid);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
+        Ok(jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
             .map_err(|_| TokenError::Invalid)?
-            .claims;
-        let (not_before, expires) = (claims.nbf, claims.exp);
-        Ok(Verified { actor: actor(claims)?, not_before, expires })
+            .claims)
     }
 }
 
@@ -222,6 +266,19 @@ mod tests {
         };
         let token = tokens.for_application(&app, now(), APPLICATION_LIFETIME);
         assert_eq!(tokens.read(&token, now()), Ok(Actor::Application(Arc::new(app))));
+    }
+
+    #[test]
+    fn a_token_for_signing_in_opens_nothing_else_and_ends_on_time() {
+        let tokens = Tokens::new(SECRET);
+        let token = tokens.for_sign_in(&organization(), Ksuid::MIN, now());
+        assert_eq!(tokens.read(&token, now()), Err(TokenError::NotAnApplication));
+        let read = SignInToken { organization: organization(), id: Ksuid::MIN.to_string() };
+        assert_eq!(tokens.read_sign_in(&token, now()), Ok(read));
+        let later = now().plus(SIGN_IN_LIFETIME + Duration::from_secs(1));
+        assert_eq!(tokens.read_sign_in(&token, later), Err(TokenError::Invalid));
+        let api = tokens.for_organization(&organization(), now());
+        assert_eq!(tokens.read_sign_in(&api, now()), Err(TokenError::Invalid), "a stolen API token opens no session");
     }
 
     #[test]

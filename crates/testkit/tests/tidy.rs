@@ -11,8 +11,9 @@ use toml::{Table, Value};
 
 /// Which rooms a room may use. All arrows point down in the drawing; what is not here, no manifest may say.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["api", "service", "delivery", "outbound", "platforms", "store", "domain"]),
+    ("cli", &["api", "dashboard", "service", "delivery", "outbound", "platforms", "store", "domain"]),
     ("api", &["service", "domain"]),
+    ("dashboard", &["service", "domain"]),
     ("service", &["platforms", "store", "domain"]),
     ("delivery", &["outbound", "platforms", "store", "domain"]),
     ("outbound", &["domain"]),
@@ -36,8 +37,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["outbound", "cli", "testkit"]),
     ("rustls-platform-verifier", &["outbound", "cli"]),
     ("hyper-util", &["outbound", "cli"]),
-    ("axum", &["api", "cli"]),
+    ("axum", &["api", "dashboard", "cli"]),
     ("utoipa", &["api"]),
+    ("askama", &["dashboard"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["service", "cli"]),
 ];

@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod sign_in;
 pub(crate) mod simulate;
 pub(crate) mod token;
 

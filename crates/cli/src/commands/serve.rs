@@ -19,6 +19,9 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     let app = App::start(&settings, server::bind).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %app.address(), "started");
     say(format_args!("Schoolbell listens on http://{}", app.address()));
+    if let Some(link) = app.sign_in_link() {
+        say(format_args!("Sign in to the dashboard, once, within 15 minutes: {link}"));
+    }
     app.run(stop).await;
     Ok(())
 }

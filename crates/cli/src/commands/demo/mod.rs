@@ -84,6 +84,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let app = App::start(&settings, server::bind_nearby).await?;
     let server = format!("http://{}", app.address());
     let token = demo_token(&settings)?;
+    let sign_in = app.sign_in_link().unwrap_or_default();
     let (stop_server, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(app.run(async {
         let _ = stopped.await;
@@ -99,7 +100,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         let _ = stopped.await;
     }));
 
-    introduce(&server, &token, &args);
+    introduce(&server, &sign_in, &token, &args);
     let screen = tokio::spawn(Screen::new(client.clone()).run(incoming));
     let time_is_up = async {
         match args.duration {
@@ -184,10 +185,11 @@ async fn post(client: &ApiClient, path: &str, body: Value) -> Result<Value, Clie
 }
 
 /// What somebody needs who wants to look around.
-fn introduce(server: &str, token: &Hidden, args: &DemoArgs) {
+fn introduce(server: &str, sign_in: &str, token: &Hidden, args: &DemoArgs) {
     let tenant = &TENANTS[1];
     let (rate, end) = (args.rate, if args.duration.is_none() { " Ctrl-C ends it." } else { "" });
     say(format_args!("Schoolbell listens on {server}"));
+    say(format_args!("\nSign in to the dashboard (works once, within 15 minutes):\n\n  {sign_in}\n"));
     say(format_args!("  API and its documentation   {server}/docs"));
     say(format_args!("  What it counts              {server}/metrics"));
     say("\nPublish an event yourself:\n");

@@ -1,0 +1,132 @@
+// Everything works without this. It copies, refreshes what moves, opens confirmations in place, and says times in the
+// viewer's own time zone.
+"use strict";
+(() => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const times = (root) => {
+    for (const t of root.querySelectorAll("time[datetime]")) t.title = `${exact.format(new Date(t.dateTime))} (${zone})`;
+  };
+  times(document);
+
+  const copy = async (button, text) => {
+    const label = button.dataset.label ?? (button.dataset.label = button.textContent);
+    try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; }
+    catch { button.textContent = "Could not copy"; }
+    setTimeout(() => { button.textContent = label; }, 1500);
+  };
+
+  const dialog = document.getElementById("dialog");
+  const open = async (link) => {
+    try {
+      const page = new DOMParser().parseFromString(await (await fetch(link.href)).text(), "text/html");
+      const part = page.querySelector("[data-confirm]");
+      if (!part) throw new Error("no confirmation there");
+      dialog.replaceChildren(document.adoptNode(part));
+      dialog.showModal();
+      dialog.querySelector("[data-close], button")?.focus();
+    } catch { location.href = link.href; }
+  };
+
+  document.addEventListener("click", (event) => {
+    const at = (selector) => event.target.closest(selector);
+    const button = at("[data-copy], [data-copy-from]");
+    if (button) copy(button, button.dataset.copy ?? document.getElementById(button.dataset.copyFrom).textContent);
+    const link = at("a[data-dialog]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); open(link); }
+    if (at("dialog [data-close]")) { event.preventDefault(); dialog.close(); }
+    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+
+  // Parts that move are read again from the page's own address. Not while somebody is in them, or looks elsewhere.
+  const parts = [...document.querySelectorAll("[data-live]")];
+  const refresh = async (only) => {
+    const busy = (part) => part.contains(document.activeElement) || part.querySelector("details[open].menu")
+      || (getSelection().anchorNode && !getSelection().isCollapsed && part.contains(getSelection().anchorNode));
+    if (document.hidden || dialog.open) return;
+    let page;
+    try {
+      const answer = await fetch(location.href);
+      if (!answer.ok || answer.redirected) return;
+      page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    } catch { return; }
+    for (const part of only) {
+      const next = page.getElementById(part.id);
+      if (!next || busy(part) || next.innerHTML === part.dataset.last) continue;
+      part.dataset.last = next.innerHTML;
+      const opened = [...part.querySelectorAll("details")].map((d) => d.open);
+      if ("done" in next.dataset) part.dataset.done = "";
+      part.replaceChildren(...document.adoptNode(next).childNodes);
+      part.querySelectorAll("details").forEach((d, i) => { if (opened.length && i < opened.length) d.open = opened[i]; });
+      times(part);
+    }
+  };
+  if (parts.length) {
+    const every = Math.min(...parts.map((p) => Number(p.dataset.live)));
+    setInterval(() => { const left = parts.filter((p) => !("done" in p.dataset)); if (left.length) refresh(left); }, every);
+  }
+
+  // Groups that tick all of theirs, a search, and a count.
+  for (const tree of document.querySelectorAll("[data-tree]")) {
+    const choices = [...tree.querySelectorAll("[data-choice]")];
+    if (choices.length < 2) continue;
+    const field = document.createElement("p");
+    field.className = "field";
+    const label = document.createElement("label");
+    label.textContent = "Search";
+    label.htmlFor = "tree-search";
+    const search = document.createElement("input");
+    search.id = "tree-search";
+    search.type = "search";
+    field.append(label, search);
+    const count = document.createElement("p");
+    count.className = "quiet";
+    count.setAttribute("role", "status");
+    tree.before(field);
+    const boxes = (root) => [...root.querySelectorAll("input[name=event]")];
+    const updates = [];
+    const update = () => {
+      for (const u of updates) u();
+      const n = boxes(tree).filter((b) => b.checked).length;
+      if (boxes(tree).length) count.textContent = n ? `${n} event type${n > 1 ? "s" : ""} selected` : "Receiving all events";
+    };
+    for (const group of tree.querySelectorAll("fieldset[data-group]")) {
+      const legend = group.querySelector("legend");
+      const all = document.createElement("label");
+      all.className = "tick";
+      const box = document.createElement("input");
+      box.type = "checkbox";
+      const text = document.createElement("span");
+      text.textContent = `All of ${legend.firstChild.textContent.trim()}`;
+      all.append(box, text);
+      legend.after(all);
+      box.addEventListener("change", () => { for (const b of boxes(group)) b.checked = box.checked; update(); });
+      updates.push(() => {
+        const mine = boxes(group), n = mine.filter((b) => b.checked).length;
+        box.checked = n === mine.length;
+        box.indeterminate = n > 0 && n < mine.length;
+      });
+    }
+    if (boxes(tree).length) tree.before(count);
+    tree.addEventListener("change", update);
+    update();
+    search.addEventListener("input", () => {
+      const word = search.value.trim().toLowerCase();
+      for (const c of choices) c.hidden = !c.textContent.toLowerCase().includes(word);
+      for (const g of tree.querySelectorAll("[data-group]")) g.hidden = [...g.querySelectorAll("[data-choice]")].every((c) => c.hidden);
+    });
+    search.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
+  }
+
+  // The portal's token is behind the hash sign, where no server and no proxy sees it; it leaves the address at once.
+  const portal = document.querySelector("form[data-portal]");
+  if (portal && location.hash.includes("key=")) {
+    portal.elements.key.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+    portal.submit();
+  }
+})();

@@ -1,0 +1,358 @@
+//! One endpoint: how it is doing, testing it, its log.
+
+use crate::{
+    applications::around,
+    events::catalogue,
+    form::{Fields, Form, Query, link},
+    health::{self, Health},
+    page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
+    session::Visitor,
+    words::{Mark, When, millis, pretty, status_code},
+};
+use askama::Template;
+use axum::{extract::Path, response::IntoResponse};
+use bytes::Bytes;
+use domain::{Application, Attempt, AttemptId, AttemptStatus, Cursor, Endpoint, Trigger};
+use service::{AppScope, Capability, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
+use std::collections::HashMap;
+
+const PAGE: usize = 25;
+
+/// The address of an endpoint's page.
+pub(crate) fn path(app: &Application, endpoint: &Endpoint) -> String {
+    format!("{}/endpoints/{}", app_path(app), endpoint.id)
+}
+
+/// Its address as it may be shown: a password in it stays hidden.
+pub(crate) fn address(endpoint: &Endpoint) -> String {
+    let Ok(mut url) = url::Url::parse(&endpoint.url) else { return endpoint.url.clone() };
+    if !url.username().is_empty() || url.password().is_some() {
+        // Both only fail on addresses without a host, which no endpoint has.
+        let _ = url.set_username("…");
+        let _ = url.set_password(None);
+    }
+    url.to_string().replacen("%E2%80%A6@", "…@", 1)
+}
+
+/// What stands above every tab.
+pub(crate) struct Head {
+    pub(crate) path: String,
+    pub(crate) app_path: String,
+    pub(crate) address: String,
+    pub(crate) id: String,
+    pub(crate) health: Health,
+    pub(crate) enabled: bool,
+    pub(crate) may_manage: bool,
+    pub(crate) may_send: bool,
+    pub(crate) tab: &'static str,
+}
+
+impl Head {
+    pub(crate) async fn read(
+        visitor: &Visitor,
+        scope: &AppScope,
+        endpoint: &Endpoint,
+        tab: &'static str,
+    ) -> Result<Self, ServiceError> {
+        Ok(Self {
+            path: path(scope.application(), endpoint),
+            app_path: app_path(scope.application()),
+            address: address(endpoint),
+            id: endpoint.id.to_string(),
+            health: health::read(visitor, scope, endpoint).await?,
+            enabled: endpoint.disabled.is_none(),
+            may_manage: visitor.can(Capability::ManageEndpoint),
+            may_send: visitor.can(Capability::CreateAttempts),
+            tab,
+        })
+    }
+    pub(crate) fn is(&self, tab: &str) -> bool {
+        self.tab == tab
+    }
+}
+
+/// The frame of a page about an endpoint.
+pub(crate) fn frame(visitor: &Visitor, app: &Application, title: impl Into<String>) -> Frame {
+    Frame::of(visitor, app, Room::Endpoints, title).below("Endpoints", app_path(app))
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_overview.html")]
+pub(crate) struct OverviewPage {
+    frame: Frame,
+    head: Head,
+    description: String,
+    events: Vec<String>,
+    listens_to: String,
+    channels: Vec<String>,
+    secret: String,
+    may_see_secret: bool,
+    may_rotate: bool,
+    old_secrets: usize,
+    created: When,
+    updated: When,
+    attempts: Vec<Row>,
+}
+
+impl OverviewPage {
+    /// With the secret shown, if there is one.
+    pub(crate) async fn read(
+        visitor: &Visitor,
+        scope: &AppScope,
+        e: &Endpoint,
+        secret: String,
+    ) -> Result<Self, ServiceError> {
+        let now = visitor.now();
+        let attempts = visitor
+            .service()
+            .attempts_to_endpoint(scope, &e.id.to_string(), &Window::newest(8), &AttemptsLike::default(), false)
+            .await?;
+        Ok(Self {
+            frame: frame(visitor, scope.application(), address(e)),
+            head: Head::read(visitor, scope, e, "overview").await?,
+            description: e.description.clone(),
+            events: e.event_types.iter().flatten().map(ToString::to_string).collect(),
+            listens_to: crate::endpoints::listens_to(e),
+            channels: e.channels.iter().flatten().map(ToString::to_string).collect(),
+            secret,
+            may_see_secret: visitor.can(Capability::ViewEndpointSecret),
+            may_rotate: visitor.can(Capability::ManageEndpointSecret),
+            old_secrets: e.secrets.valid_at(now).count() - 1,
+            created: When::new(e.created_at, now),
+            updated: When::new(e.updated_at, now),
+            attempts: rows(visitor, scope, &attempts.items).await?,
+        })
+    }
+}
+
+pub(crate) async fn overview(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    show(&OverviewPage::read(&visitor, &scope, &e, String::new()).await?)
+}
+
+/// An attempt in a table.
+pub(crate) struct Row {
+    pub(crate) mark: Mark,
+    pub(crate) word: &'static str,
+    pub(crate) event_type: String,
+    pub(crate) message: String,
+    pub(crate) path: String,
+    pub(crate) code: String,
+    pub(crate) duration: String,
+    pub(crate) when: When,
+    pub(crate) manual: bool,
+    pub(crate) why: &'static str,
+}
+
+/// Attempts with the event types of their messages.
+async fn rows(visitor: &Visitor, scope: &AppScope, attempts: &[Attempt]) -> Result<Vec<Row>, ServiceError> {
+    let now = visitor.now();
+    let mut types: HashMap<String, String> = HashMap::new();
+    let mut rows = Vec::with_capacity(attempts.len());
+    for a in attempts {
+        let message = a.message.to_string();
+        if !types.contains_key(&message) {
+            let event_type = match visitor.service().message(scope, &message, false).await {
+                Ok(found) => found.meta.event_type.to_string(),
+                // Its row is past its time, the attempt's not yet.
+                Err(ServiceError::NotFound(_)) => String::new(),
+                Err(e) => return Err(e),
+            };
+            types.insert(message.clone(), event_type);
+        }
+        let ok = a.status == AttemptStatus::Success;
+        rows.push(Row {
+            mark: if ok { Mark::Delivered } else { Mark::Failed },
+            word: if ok { "Delivered" } else { "Failed" },
+            event_type: types.get(&message).cloned().unwrap_or_default(),
+            path: format!("{}/messages/{message}", app_path(scope.application())),
+            message,
+            code: status_code(a.response_status),
+            duration: millis(a.duration_ms),
+            when: When::new(a.at, now),
+            manual: a.trigger == Trigger::Manual,
+            why: a.reason.map(|r| r.sentence()).unwrap_or_default(),
+        });
+    }
+    Ok(rows)
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_logs.html")]
+struct LogsPage {
+    frame: Frame,
+    head: Head,
+    rows: Vec<Row>,
+    status: String,
+    event: String,
+    types: Vec<String>,
+    newer: String,
+    older: String,
+}
+
+pub(crate) async fn logs(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>, Query(query): Query) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let id = |text: &str| text.parse::<AttemptId>().ok().map(|id| id.0);
+    let cursor = id(query.get("older")).map(Cursor::After).or_else(|| id(query.get("newer")).map(Cursor::Before));
+    let (status, event) = (query.get("status").to_owned(), query.get("event").to_owned());
+    let like = AttemptsLike {
+        status: match status.as_str() {
+            "delivered" => Some(AttemptStatus::Success),
+            "failed" => Some(AttemptStatus::Fail),
+            _ => None,
+        },
+        status_code_class: None,
+        messages: MessagesOf { event_types: query.some("event").into_iter().collect(), channel: None },
+    };
+    let window = Window { cursor: cursor.clone(), ..Window::newest(PAGE) };
+    let attempts = visitor.service().attempts_to_endpoint(&scope, &e.id.to_string(), &window, &like, false).await?;
+    let head = Head::read(&visitor, &scope, &e, "logs").await?;
+    let here = format!("{}/logs", head.path);
+    let (newer, older) = around(&cursor, attempts.more);
+    let to = |name, attempt: Option<&Attempt>| {
+        let id = attempt.map(|a| a.id.to_string()).unwrap_or_default();
+        link(&here, &[("status", &status), ("event", &event), (name, &id)])
+    };
+    show(&LogsPage {
+        frame: frame(&visitor, scope.application(), format!("Log of {}", head.address)),
+        newer: if newer { to("newer", attempts.items.first()) } else { String::new() },
+        older: if older { to("older", attempts.items.last()) } else { String::new() },
+        rows: rows(&visitor, &scope, &attempts.items).await?,
+        types: catalogue(&visitor, false).await?.iter().map(|t| t.name.to_string()).collect(),
+        status,
+        event,
+        head,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_testing.html")]
+struct TestingPage {
+    frame: Frame,
+    head: Head,
+    types: Vec<String>,
+    event: String,
+    payload: String,
+    has_example: bool,
+    event_problem: String,
+    payload_problem: String,
+    sent: Option<Sent>,
+}
+
+/// A test that was sent, and what came back so far.
+struct Sent {
+    message: String,
+    path: String,
+    answers: Vec<AnswerShown>,
+}
+
+/// An attempt with what was answered.
+pub(crate) struct AnswerShown {
+    pub(crate) mark: Mark,
+    pub(crate) word: &'static str,
+    pub(crate) code: String,
+    pub(crate) duration: String,
+    pub(crate) when: When,
+    pub(crate) why: &'static str,
+    pub(crate) advice: &'static str,
+    pub(crate) answer: String,
+    pub(crate) manual: bool,
+    pub(crate) url: String,
+    pub(crate) id: String,
+}
+
+impl AnswerShown {
+    pub(crate) fn of(a: &Attempt, now: domain::Timestamp) -> Self {
+        let ok = a.status == AttemptStatus::Success;
+        Self {
+            mark: if ok { Mark::Delivered } else { Mark::Failed },
+            word: if ok { "Delivered" } else { "Failed" },
+            code: status_code(a.response_status),
+            duration: millis(a.duration_ms),
+            when: When::new(a.at, now),
+            why: a.reason.map(|r| r.sentence()).unwrap_or_default(),
+            advice: a.reason.map(|r| r.advice()).unwrap_or_default(),
+            answer: a.response.clone(),
+            manual: a.trigger == Trigger::Manual,
+            url: a.url.clone(),
+            id: a.id.to_string(),
+        }
+    }
+}
+
+async fn testing_page(
+    visitor: &Visitor,
+    scope: &AppScope,
+    e: &Endpoint,
+    fields: &Fields,
+) -> Result<TestingPage, ServiceError> {
+    let head = Head::read(visitor, scope, e, "testing").await?;
+    let listens = |name: &str| e.event_types.as_ref().is_none_or(|t| t.iter().any(|t| t.as_str() == name));
+    let types = catalogue(visitor, true).await?;
+    let types: Vec<_> = types.into_iter().filter(|t| listens(t.name.as_str())).collect();
+    let event = fields.some("event").or_else(|| types.first().map(|t| t.name.to_string())).unwrap_or_default();
+    let example = types.iter().find(|t| t.name.as_str() == event).and_then(|t| t.example(0));
+    let mut sent = None;
+    if let Some(message) = fields.some("message") {
+        let window = Window::newest(10);
+        let like = AttemptsLike::default();
+        let endpoint = head.id.as_str();
+        let attempts =
+            visitor.service().attempts_of_message(scope, &message, Some(endpoint), &window, &like, true).await?;
+        let answers = attempts.items.iter().map(|a| AnswerShown::of(a, visitor.now())).collect();
+        sent = Some(Sent { path: format!("{}/messages/{message}", head.app_path), message, answers });
+    }
+    Ok(TestingPage {
+        frame: frame(visitor, scope.application(), format!("Test {}", head.address)),
+        has_example: example.is_some(),
+        payload: fields.some("payload").unwrap_or_else(|| {
+            example.map_or_else(|| "{}".to_owned(), |example| pretty(example.to_string().as_bytes()))
+        }),
+        types: types.iter().map(|t| t.name.to_string()).collect(),
+        head,
+        event,
+        event_problem: String::new(),
+        payload_problem: String::new(),
+        sent,
+    })
+}
+
+pub(crate) async fn testing(
+    visitor: Visitor,
+    Path((app, endpoint)): Path<(String, String)>,
+    Query(query): Query,
+) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    show(&testing_page(&visitor, &scope, &e, &query).await?)
+}
+
+pub(crate) async fn send_test(
+    visitor: Visitor,
+    Path((app, endpoint)): Path<(String, String)>,
+    Form(form): Form,
+) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let payload = Bytes::from(form.get("payload").to_owned());
+    let event = form.get("event");
+    match visitor.service().send_test(&scope, &endpoint, event, payload).await {
+        Ok(published) => {
+            let e = visitor.service().endpoint(&scope, &endpoint).await?;
+            let message = published.meta().id.to_string();
+            let here = format!("{}/testing", path(scope.application(), &e));
+            Ok(go(&link(&here, &[("event", event), ("message", &message)])))
+        }
+        Err(error) if is_about_input(&error) => {
+            let e = visitor.service().endpoint(&scope, &endpoint).await?;
+            let mut page = testing_page(&visitor, &scope, &e, &form).await?;
+            page.payload_problem = crate::page::problem_of(&error, "payload");
+            if page.payload_problem.is_empty() {
+                page.event_problem = in_words(&error);
+            }
+            Ok(show(&page)?.into_response())
+        }
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,223 @@
+//! An application's endpoints: the list, and adding one in three steps.
+
+use crate::{
+    endpoint::{address, path},
+    events::{Group, catalogue, grouped, personal},
+    form::{Fields, Form},
+    health,
+    page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
+    session::Visitor,
+    words::{Mark, count},
+};
+use askama::Template;
+use axum::{extract::Path, response::IntoResponse};
+use domain::{Application, Endpoint, Order, PageQuery};
+use service::{
+    AppScope, Capability, Patch, ServiceError,
+    endpoints::{EndpointExtras, EndpointInput},
+};
+use std::collections::BTreeMap;
+
+/// Endpoints at most on one page.
+const MOST: usize = 250;
+
+/// An application's endpoints, newest first; the first 250.
+pub(crate) async fn all_endpoints(visitor: &Visitor, scope: &AppScope) -> Result<Vec<Endpoint>, ServiceError> {
+    let page = PageQuery { limit: MOST, cursor: None, order: Order::Descending };
+    Ok(visitor.service().endpoints(scope, page).await?.items)
+}
+
+struct Row {
+    address: String,
+    path: String,
+    description: String,
+    events: String,
+    mark: Mark,
+    word: &'static str,
+    stats: String,
+}
+
+#[derive(Template)]
+#[template(path = "endpoints.html")]
+struct ListPage {
+    frame: Frame,
+    path: String,
+    rows: Vec<Row>,
+    may_manage: bool,
+    most: bool,
+}
+
+pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let app = scope.application();
+    let mut rows = Vec::new();
+    for e in all_endpoints(&visitor, &scope).await? {
+        let (mut mark, mut word) = health::of_endpoint(&e);
+        let since = visitor.now().minus(std::time::Duration::from_secs(24 * 3600));
+        let stats = visitor.service().endpoint_stats(&scope, &e.id.to_string(), Some(since), None).await?;
+        // Switched on again a moment ago, and still nothing gets through.
+        if e.disabled.is_none() && stats.success == 0 && stats.fail > 0 {
+            (mark, word) = (Mark::Failing, "Failing");
+        }
+        rows.push(Row {
+            address: address(&e),
+            path: path(app, &e),
+            description: e.description.clone(),
+            events: listens_to(&e),
+            mark,
+            word,
+            stats: match stats.success + stats.fail {
+                0 => "nothing sent".to_owned(),
+                all => format!("{} of {all}", stats.success),
+            },
+        });
+    }
+    show(&ListPage {
+        frame: Frame::of(&visitor, app, Room::Endpoints, "Endpoints"),
+        path: app_path(app),
+        most: rows.len() == MOST,
+        rows,
+        may_manage: visitor.can(Capability::ManageEndpoint),
+    })
+}
+
+/// What it selected, in words.
+pub(crate) fn listens_to(e: &Endpoint) -> String {
+    match &e.event_types {
+        None if e.options.only_selected => "nothing until events are ticked".to_owned(),
+        None => "all events".to_owned(),
+        Some(types) if types.len() == 1 => types.iter().map(ToString::to_string).collect(),
+        Some(types) => count(types.len(), "event type"),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Address,
+    Events,
+    Review,
+}
+
+/// The three steps. Without script, each is a form that carries along what the others said.
+#[derive(Template)]
+#[template(path = "endpoint_new.html")]
+struct NewPage {
+    frame: Frame,
+    path: String,
+    step: Step,
+    url: String,
+    description: String,
+    events: Vec<String>,
+    groups: Vec<Group>,
+    total: usize,
+    /// Who will get it.
+    host: String,
+    personal: Vec<(String, &'static str)>,
+    /// Of types whose schema says nothing about people.
+    silent: usize,
+    url_problem: String,
+    problem: String,
+}
+
+impl NewPage {
+    fn is(&self, step: &str) -> bool {
+        step == match self.step {
+            Step::Address => "address",
+            Step::Events => "events",
+            Step::Review => "review",
+        }
+    }
+}
+
+async fn new_page(visitor: &Visitor, app: &Application, form: &Fields, step: Step) -> Result<NewPage, ServiceError> {
+    let types = catalogue(visitor, true).await?;
+    let events = form.all("event");
+    let leaving: Vec<_> =
+        types.iter().filter(|t| events.is_empty() || events.iter().any(|e| e == t.name.as_str())).collect();
+    let mut data: BTreeMap<String, &'static str> = BTreeMap::new();
+    let mut silent = 0;
+    for t in leaving {
+        let of = personal(t);
+        silent += usize::from(of.is_empty());
+        data.extend(of);
+    }
+    let path = app_path(app);
+    Ok(NewPage {
+        frame: Frame::of(visitor, app, Room::Endpoints, "Add an endpoint").below("Endpoints", path.clone()),
+        step,
+        url: form.some("url").unwrap_or_else(|| "https://".to_owned()),
+        description: form.get("description").to_owned(),
+        groups: grouped(&types, &events, &path),
+        total: types.len(),
+        events,
+        host: url::Url::parse(form.get("url")).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
+        personal: data.into_iter().collect(),
+        silent,
+        url_problem: String::new(),
+        problem: String::new(),
+        path,
+    })
+}
+
+pub(crate) async fn new(visitor: Visitor, Path(app): Path<String>) -> Page {
+    visitor.actor.must_have(Capability::ManageEndpoint)?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    show(&new_page(&visitor, scope.application(), &Fields::default(), Step::Address).await?)
+}
+
+/// One step forward or back. The address is checked at the first step already, by the rule that creating has.
+pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): Form) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let app = scope.application();
+    let wanted = match form.get("go") {
+        "address" => Step::Address,
+        "events" => Step::Events,
+        _ => Step::Review,
+    };
+    if wanted != Step::Address
+        && let Err(e) = visitor.service().may_have_address(&scope, form.get("url"))
+    {
+        if !is_about_input(&e) {
+            return Err(e.into());
+        }
+        let mut page = new_page(&visitor, app, &form, Step::Address).await?;
+        page.url_problem = in_words(&e);
+        return Ok(show(&page)?.into_response());
+    }
+    if form.get("go") != "create" {
+        return Ok(show(&new_page(&visitor, app, &form, wanted).await?)?.into_response());
+    }
+    if !form.ticked("agreed") {
+        let mut page = new_page(&visitor, app, &form, Step::Review).await?;
+        page.problem = "Tick the box to confirm who will get this data.".to_owned();
+        return Ok(show(&page)?.into_response());
+    }
+    let events = form.all("event");
+    let input = EndpointInput {
+        url: form.get("url").to_owned(),
+        description: form.get("description").to_owned(),
+        uid: None,
+        disabled: false,
+        event_types: (!events.is_empty()).then_some(events),
+        channels: None,
+        throttle_rate: None,
+        secret: None,
+        metadata: BTreeMap::new(),
+        version: 1,
+        headers: None,
+        // As the form said, whatever the platform does with endpoints that tick nothing.
+        extras: EndpointExtras { only_selected: Patch::Set(false), ..EndpointExtras::default() },
+    };
+    match visitor.service().create_endpoint(&scope, input).await {
+        Ok(endpoint) => {
+            visitor.say("The endpoint was added. Send a test to see whether the receiver answers.");
+            Ok(go(&path(app, &endpoint)))
+        }
+        Err(e) if is_about_input(&e) => {
+            let mut page = new_page(&visitor, app, &form, Step::Review).await?;
+            page.problem = in_words(&e);
+            Ok(show(&page)?.into_response())
+        }
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,180 @@
+//! The event catalogue: types by group, what they mean, what is in them.
+
+use crate::{
+    page::{Frame, Page, Room, app_path, show as render},
+    session::Visitor,
+    words::pretty,
+};
+use askama::Template;
+use axum::extract::Path;
+use domain::{EventType, Order, PageQuery};
+use serde_json::Value;
+use service::ServiceError;
+
+/// Event types at most on one page, and in one form.
+const MOST: usize = 1_000;
+
+/// An event type in a list or a form.
+pub(crate) struct Choice {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) deprecated: bool,
+    pub(crate) chosen: bool,
+    pub(crate) path: String,
+}
+
+/// A family of event types.
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) chosen: usize,
+}
+
+/// All event types that the visitor may see.
+pub(crate) async fn catalogue(visitor: &Visitor, with_content: bool) -> Result<Vec<EventType>, ServiceError> {
+    let page = PageQuery { limit: MOST, cursor: None, order: Order::Ascending };
+    Ok(visitor.service().event_types(&visitor.actor, false, with_content, page).await?.items)
+}
+
+/// By family: as the catalogue says, or else by the first word of the name.
+pub(crate) fn grouped(types: &[EventType], chosen: &[String], app: &str) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for t in types {
+        let first = t.name.as_str().split('.').next().unwrap_or_default();
+        let family = t.group_name.as_deref().unwrap_or(first);
+        let choice = Choice {
+            name: t.name.to_string(),
+            description: t.description.clone(),
+            deprecated: t.deprecated,
+            chosen: chosen.iter().any(|c| c == t.name.as_str()),
+            path: format!("{app}/events/{}", t.name),
+        };
+        let at = groups.iter().position(|g| g.name == family).unwrap_or_else(|| {
+            groups.push(Group { name: family.to_owned(), choices: Vec::new(), chosen: 0 });
+            groups.len() - 1
+        });
+        groups[at].chosen += usize::from(choice.chosen);
+        groups[at].choices.push(choice);
+    }
+    groups
+}
+
+/// A field of a schema, indented by its depth.
+pub(crate) struct Field {
+    pub(crate) depth: usize,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) required: bool,
+    pub(crate) description: String,
+}
+
+/// A schema's fields, at most 200 and six deep: what is deeper is in the schema itself.
+fn fields(schema: &Value, depth: usize, out: &mut Vec<Field>) {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, property) in properties {
+        if out.len() >= 200 {
+            return;
+        }
+        let kind = match &property["type"] {
+            Value::String(s) => s.clone(),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+            _ => "any".to_owned(),
+        };
+        out.push(Field {
+            depth,
+            name: name.clone(),
+            kind,
+            required: required.iter().any(|r| r == name),
+            description: property["description"].as_str().unwrap_or_default().to_owned(),
+        });
+        if depth < 5 {
+            fields(property, depth + 1, out);
+            fields(&property["items"], depth + 1, out);
+        }
+    }
+}
+
+/// What of a type's payload is about a person: path and class, as its schema says under `x-personal-data`.
+pub(crate) fn personal(event_type: &EventType) -> Vec<(String, &'static str)> {
+    let schema = event_type.schemas.as_ref().and_then(|s| s.get("1"));
+    let listed = schema.and_then(|s| s["x-personal-data"].as_array()).cloned().unwrap_or_default();
+    let word = |class: Option<&str>| match class {
+        Some("direct") => "names a person",
+        Some("indirect") => "leads to a person",
+        Some("record") => "says what a person did or achieved",
+        _ => "is what a person made or said",
+    };
+    listed
+        .iter()
+        .filter_map(|d| Some((d["path"].as_str()?.trim_start_matches("$.").to_owned(), word(d["class"].as_str()))))
+        .collect()
+}
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct ListPage {
+    frame: Frame,
+    groups: Vec<Group>,
+    total: usize,
+}
+
+pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let app = scope.application();
+    let types = catalogue(&visitor, false).await?;
+    let frame = Frame::of(&visitor, app, Room::Events, "Event types");
+    render(&ListPage { frame, groups: grouped(&types, &[], &app_path(app)), total: types.len() })
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct ShowPage {
+    frame: Frame,
+    name: String,
+    description: String,
+    deprecated: bool,
+    archived: bool,
+    group: String,
+    fields: Vec<Field>,
+    example: String,
+    schema: String,
+    personal: Vec<(String, &'static str)>,
+    listeners: Vec<(String, String)>,
+}
+
+pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, String)>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let app = scope.application();
+    let t = visitor.service().event_type(&visitor.actor, &name).await?;
+    let schema = t.schemas.as_ref().and_then(|s| s.get("1"));
+    let mut found = Vec::new();
+    if let Some(schema) = schema {
+        fields(schema, 0, &mut found);
+    }
+    let mut shown = schema.cloned();
+    if let Some(Value::Object(members)) = &mut shown {
+        members.remove("examples");
+    }
+    let text = |v: Option<&Value>| v.map(|v| pretty(v.to_string().as_bytes())).unwrap_or_default();
+    let endpoints = crate::endpoints::all_endpoints(&visitor, &scope).await?;
+    let listeners = endpoints
+        .iter()
+        .filter(|e| e.selects(&t.name))
+        .map(|e| (crate::endpoint::address(e), crate::endpoint::path(app, e)))
+        .collect();
+    let path = app_path(app);
+    render(&ShowPage {
+        frame: Frame::of(&visitor, app, Room::Events, t.name.as_str()).below("Event types", format!("{path}/events")),
+        name: t.name.to_string(),
+        description: t.description.clone(),
+        deprecated: t.deprecated,
+        archived: t.archived,
+        group: t.group_name.clone().unwrap_or_default(),
+        fields: found,
+        example: text(t.example(0)),
+        schema: text(shown.as_ref()),
+        personal: personal(&t),
+        listeners,
+    })
+}

@@ -1,0 +1,422 @@
+//! What an endpoint is set to: each fact with its own form, the secret, the switch, the end.
+
+use crate::{
+    applications::ConfirmPage,
+    endpoint::{Head, OverviewPage, address, frame, path},
+    events::{Group, catalogue, grouped},
+    form::{Fields, Form},
+    page::{Answer, Frame, Page, PageError, app_path, go, in_words, is_about_input, show},
+    session::Visitor,
+};
+use askama::Template;
+use axum::{extract::Path, response::IntoResponse};
+use domain::{Endpoint, RetrySchedule};
+use service::{AppScope, Capability, Patch, ServiceError, endpoints::EndpointChange, headers::ShownHeaders};
+use std::{collections::BTreeMap, fmt::Display};
+
+type At = Path<(String, String)>;
+
+#[derive(Template)]
+#[template(path = "endpoint_advanced.html")]
+struct AdvancedPage {
+    frame: Frame,
+    head: Head,
+    rate: String,
+    concurrency: String,
+    retry: String,
+    statuses: String,
+    ordered: bool,
+    format: &'static str,
+    format_words: &'static str,
+    filter: String,
+    transform: String,
+    headers: Vec<(String, String)>,
+}
+
+fn or_default(value: Option<impl Display>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), |v| v.to_string())
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A schedule with room to breathe.
+fn waits(schedule: &RetrySchedule) -> String {
+    if schedule.waits().is_empty() { "one try only".to_owned() } else { schedule.to_string().replace(',', ", ") }
+}
+
+pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let ShownHeaders { headers, sensitive } = visitor.service().endpoint_headers(&scope, &endpoint).await?;
+    let hidden = sensitive.into_iter().map(|name| (name, "••••••".to_owned()));
+    let app = scope.application();
+    let from_above = app.options.retry_schedule.as_ref().map(waits);
+    show(&AdvancedPage {
+        frame: frame(&visitor, app, format!("Settings of {}", address(&e))),
+        head: Head::read(&visitor, &scope, &e, "advanced").await?,
+        rate: e.throttle_rate.map_or_else(|| "no limit".to_owned(), |r| format!("{r} per second")),
+        concurrency: or_default(e.options.concurrency, "as the server decides"),
+        retry: match (&e.options.retry_schedule, from_above) {
+            (Some(own), _) => waits(own),
+            (None, Some(above)) => format!("as the application decides: {above}"),
+            (None, None) => "as the server decides".to_owned(),
+        },
+        statuses: if e.options.final_statuses.is_empty() { "none".to_owned() } else { list(&e.options.final_statuses) },
+        ordered: e.options.ordered,
+        format: e.options.format.name(),
+        format_words: e.options.format.description(),
+        filter: e.options.filter.clone().unwrap_or_default(),
+        transform: e.options.transform.clone().unwrap_or_default(),
+        headers: headers.into_iter().chain(hidden).collect(),
+    })
+}
+
+/// A fact that has its own form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    Url,
+    Description,
+    Events,
+    Channels,
+    Rate,
+    Concurrency,
+    Retry,
+    Statuses,
+    Ordered,
+    Headers,
+    Format,
+    Filter,
+    Transform,
+}
+
+impl Fact {
+    fn read(text: &str) -> Result<Self, PageError> {
+        Ok(match text {
+            "url" => Self::Url,
+            "description" => Self::Description,
+            "events" => Self::Events,
+            "channels" => Self::Channels,
+            "rate" => Self::Rate,
+            "concurrency" => Self::Concurrency,
+            "retry" => Self::Retry,
+            "statuses" => Self::Statuses,
+            "ordered" => Self::Ordered,
+            "headers" => Self::Headers,
+            "format" => Self::Format,
+            "filter" => Self::Filter,
+            "transform" => Self::Transform,
+            _ => return Err(PageError::NotFound),
+        })
+    }
+    /// Its label, and what to know about it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Url => ("Address", "Where messages go. The next try of what waits uses the new address."),
+            Self::Description => ("Description", "For people, such as who runs the receiver."),
+            Self::Events => ("Events", "Nothing ticked means all events, also those that are added later."),
+            Self::Channels => {
+                ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
+            }
+            Self::Rate => ("Rate", "Deliveries per second at most. Empty means no limit."),
+            Self::Concurrency => {
+                ("At the same time", "Requests at the same time, 1 to 256. Empty: the server decides.")
+            }
+            Self::Retry => {
+                ("Waits between tries", "Such as 5s, 5m, 30m, 2h. Empty: the application or the server decides.")
+            }
+            Self::Statuses => ("Final answers", "HTTP statuses after which no try follows, such as 404, 422."),
+            Self::Ordered => ("Keep order", "Messages with the same order key go one after the other."),
+            Self::Headers => (
+                "Headers",
+                "One per line, as name: value. A line with dots for a value keeps the value that is stored; a line \
+                 that is left out removes the header.",
+            ),
+            Self::Format => ("Format", "How the payload is put on the wire."),
+            Self::Filter => ("Filter", "A jq expression: a message is only sent if it says true. Empty sends all."),
+            Self::Transform => ("Transform", "A jq expression that makes the payload anew. Empty leaves it as it is."),
+        }
+    }
+    /// The tab it is shown on.
+    fn tab(self) -> &'static str {
+        match self {
+            Self::Url | Self::Description | Self::Events | Self::Channels => "",
+            _ => "/advanced",
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_edit.html")]
+struct EditPage {
+    frame: Frame,
+    fact: Fact,
+    label: &'static str,
+    hint: &'static str,
+    value: String,
+    groups: Vec<Group>,
+    formats: Vec<(&'static str, &'static str)>,
+    action: String,
+    back: String,
+    problem: String,
+}
+
+impl EditPage {
+    fn is(&self, kind: &str) -> bool {
+        kind == match self.fact {
+            Fact::Events => "events",
+            Fact::Ordered => "ordered",
+            Fact::Headers | Fact::Filter | Fact::Transform => "lines",
+            Fact::Format => "format",
+            _ => "line",
+        }
+    }
+}
+
+const HIDDEN: &str = "••••••";
+
+async fn edit_page(
+    visitor: &Visitor,
+    scope: &AppScope,
+    e: &Endpoint,
+    fact: Fact,
+    word: &str,
+) -> Result<EditPage, ServiceError> {
+    let value = match fact {
+        Fact::Url => e.url.clone(),
+        Fact::Description => e.description.clone(),
+        Fact::Events => String::new(),
+        Fact::Channels => list(e.channels.iter().flatten()),
+        Fact::Rate => or_default(e.throttle_rate, ""),
+        Fact::Concurrency => or_default(e.options.concurrency, ""),
+        Fact::Retry => e.options.retry_schedule.as_ref().map(|s| s.to_string().replace(',', ", ")).unwrap_or_default(),
+        Fact::Statuses => list(&e.options.final_statuses),
+        Fact::Ordered => if e.options.ordered { "on" } else { "" }.to_owned(),
+        Fact::Headers => {
+            let shown = visitor.service().endpoint_headers(scope, &e.id.to_string()).await?;
+            let open = shown.headers.iter().map(|(n, v)| format!("{n}: {v}"));
+            let lines: Vec<_> = open.chain(shown.sensitive.iter().map(|n| format!("{n}: {HIDDEN}"))).collect();
+            lines.join("\n")
+        }
+        Fact::Format => e.options.format.name().to_owned(),
+        Fact::Filter => e.options.filter.clone().unwrap_or_default(),
+        Fact::Transform => e.options.transform.clone().unwrap_or_default(),
+    };
+    let groups = if fact == Fact::Events {
+        let chosen: Vec<_> = e.event_types.iter().flatten().map(ToString::to_string).collect();
+        grouped(&catalogue(visitor, false).await?, &chosen, &app_path(scope.application()))
+    } else {
+        Vec::new()
+    };
+    let (label, hint) = fact.words();
+    let here = path(scope.application(), e);
+    Ok(EditPage {
+        frame: frame(visitor, scope.application(), format!("Edit: {label}")).below(address(e), here.clone()),
+        fact,
+        label,
+        hint,
+        value,
+        groups,
+        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        action: format!("{here}/edit/{word}"),
+        back: format!("{here}{}", fact.tab()),
+        problem: String::new(),
+    })
+}
+
+pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(String, String, String)>) -> Page {
+    visitor.actor.must_have(Capability::ManageEndpoint)?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word).await?)
+}
+
+fn words_in(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\n', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
+/// A number, nothing, or a complaint.
+fn number(text: &str) -> Result<Patch<u16>, String> {
+    if text.is_empty() {
+        return Ok(Patch::Clear);
+    }
+    text.parse().map(Patch::Set).map_err(|_| format!("'{text}' is not a whole number from 0 to 65535"))
+}
+
+/// What a form says, as a change. Whether it is allowed, the operation decides.
+fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
+    let text = form.get("value");
+    let mut change = EndpointChange::default();
+    let some = |list: Vec<String>| if list.is_empty() { Patch::Clear } else { Patch::Set(list) };
+    match fact {
+        Fact::Url => change.url = Some(text.to_owned()),
+        Fact::Description => change.description = Some(text.to_owned()),
+        Fact::Events => change.event_types = some(form.all("event")),
+        Fact::Channels => change.channels = some(words_in(text)),
+        Fact::Rate => change.throttle_rate = number(text)?,
+        Fact::Concurrency => change.extras.concurrency = number(text)?,
+        Fact::Retry if text.is_empty() => change.extras.retry_schedule = Patch::Clear,
+        Fact::Retry => {
+            let schedule: RetrySchedule = text.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
+            change.extras.retry_schedule = Patch::Set(schedule);
+        }
+        Fact::Statuses => {
+            let read = |w: String| w.parse().map_err(|_| format!("'{w}' is not an HTTP status"));
+            let statuses = words_in(text).into_iter().map(read).collect::<Result<_, _>>()?;
+            change.extras.final_statuses = Patch::Set(statuses);
+        }
+        Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
+        Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
+        Fact::Filter => change.extras.filter = Patch::replace(form.some("value")),
+        Fact::Transform => change.extras.transform = Patch::replace(form.some("value")),
+        Fact::Headers => {}
+    }
+    Ok(change)
+}
+
+/// Headers as lines: those that were left out are removed, hidden values stay.
+fn header_changes(text: &str, now: &ShownHeaders) -> Result<BTreeMap<String, Option<String>>, String> {
+    let mut changes: BTreeMap<String, Option<String>> =
+        now.headers.keys().chain(&now.sensitive).map(|name| (name.clone(), None)).collect();
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        let (name, value) =
+            line.split_once(':').ok_or_else(|| format!("'{line}' is not a header: write name: value"))?;
+        let (name, value) = (name.trim(), value.trim());
+        changes.retain(|n, v| v.is_some() || !n.eq_ignore_ascii_case(name));
+        if value != HIDDEN {
+            changes.insert(name.to_owned(), Some(value.to_owned()));
+        }
+    }
+    Ok(changes)
+}
+
+pub(crate) async fn save(
+    visitor: Visitor,
+    Path((app, endpoint, word)): Path<(String, String, String)>,
+    Form(form): Form,
+) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let fact = Fact::read(&word)?;
+    let done = match fact {
+        Fact::Headers => {
+            let now = visitor.service().endpoint_headers(&scope, &endpoint).await?;
+            match header_changes(form.get("value"), &now) {
+                Ok(changes) => Ok(visitor.service().patch_endpoint_headers(&scope, &endpoint, changes).await),
+                Err(problem) => Err(problem),
+            }
+        }
+        fact => match change(fact, &form) {
+            Ok(change) => Ok(visitor.service().patch_endpoint(&scope, &endpoint, change).await.map(|_| ())),
+            Err(problem) => Err(problem),
+        },
+    };
+    let problem = match done {
+        Ok(Ok(())) => {
+            visitor.say(format!("{} was saved.", fact.words().0));
+            return Ok(go(&format!("{}{}", path(scope.application(), &e), fact.tab())));
+        }
+        Ok(Err(e)) if is_about_input(&e) => in_words(&e),
+        Ok(Err(e)) => return Err(e.into()),
+        Err(problem) => problem,
+    };
+    let mut page = edit_page(&visitor, &scope, &e, fact, &word).await?;
+    page.value = form.get("value").to_owned();
+    page.problem = problem;
+    Ok(show(&page)?.into_response())
+}
+
+pub(crate) async fn switch(visitor: Visitor, Path((app, endpoint)): At, Form(form): Form) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let on = form.get("enabled") == "true";
+    let change = EndpointChange { disabled: Some(!on), ..EndpointChange::default() };
+    let e = visitor.service().patch_endpoint(&scope, &endpoint, change).await?;
+    visitor.say(if on {
+        "The endpoint is switched on. What it missed can be sent with recover and replay missing."
+    } else {
+        "The endpoint is switched off. What waited for it was cancelled."
+    });
+    Ok(go(&path(scope.application(), &e)))
+}
+
+/// Shows the page with the secret on it, once: the next look at the page hides it again.
+pub(crate) async fn reveal(visitor: Visitor, Path((app, endpoint)): At) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let secret = visitor.service().endpoint_secret(&scope, &endpoint).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    show(&OverviewPage::read(&visitor, &scope, &e, secret).await?)
+}
+
+pub(crate) async fn confirm_rotate(visitor: Visitor, Path((app, endpoint)): At) -> Page {
+    visitor.actor.must_have(Capability::ManageEndpointSecret)?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let here = path(scope.application(), &e);
+    show(&ConfirmPage {
+        frame: frame(&visitor, scope.application(), "Rotate the signing secret?").below(address(&e), here.clone()),
+        text: vec![
+            format!("{} gets a new secret.", address(&e)),
+            "For 24 hours messages are signed with the old one and the new one, so that the receiver can be changed \
+             without a gap."
+                .to_owned(),
+        ],
+        action: format!("{here}/rotate"),
+        button: "Rotate secret".to_owned(),
+        back: here,
+        dangerous: false,
+    })
+}
+
+pub(crate) async fn rotate(visitor: Visitor, Path((app, endpoint)): At) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    match visitor.service().rotate_secret(&scope, &endpoint, None, None).await {
+        Ok(_) => visitor.say("There is a new secret. The old one goes on signing beside it for 24 hours."),
+        Err(e) if is_about_input(&e) => visitor.complain(in_words(&e)),
+        Err(e) => return Err(e.into()),
+    }
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    Ok(go(&path(scope.application(), &e)))
+}
+
+pub(crate) async fn confirm_delete(visitor: Visitor, Path((app, endpoint)): At) -> Page {
+    visitor.actor.must_have(Capability::ManageEndpoint)?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let here = path(scope.application(), &e);
+    show(&ConfirmPage {
+        frame: frame(&visitor, scope.application(), "Delete this endpoint?").below(address(&e), here.clone()),
+        text: vec![
+            format!("Nothing more is sent to {}.", address(&e)),
+            "What waits for it is cancelled. What was sent stays in the messages' logs.".to_owned(),
+        ],
+        action: format!("{here}/delete"),
+        button: "Delete endpoint".to_owned(),
+        back: here,
+        dangerous: true,
+    })
+}
+
+pub(crate) async fn delete(visitor: Visitor, Path((app, endpoint)): At) -> Answer {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    visitor.service().delete_endpoint(&scope, &endpoint).await?;
+    visitor.say("The endpoint was deleted.");
+    Ok(go(&app_path(scope.application())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_header_values_stay_and_lines_left_out_are_removed() {
+        let now = ShownHeaders {
+            headers: [("X-A".to_owned(), "1".to_owned()), ("X-B".to_owned(), "2".to_owned())].into(),
+            sensitive: vec!["Authorization".to_owned()],
+        };
+        let changes = header_changes(&format!("x-a: 3\nAuthorization: {HIDDEN}\n"), &now).unwrap();
+        let expected = [("x-a".to_owned(), Some("3".to_owned())), ("X-B".to_owned(), None)];
+        assert_eq!(changes, expected.into());
+        assert!(header_changes("no colon", &now).is_err());
+    }
+}

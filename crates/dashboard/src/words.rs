@@ -1,0 +1,177 @@
+//! How times, numbers and states are said.
+
+use domain::{AttemptStatus, Timestamp};
+use std::time::Duration;
+
+/// An instant as a page shows it: near, and exact.
+#[derive(Clone, Debug)]
+pub(crate) struct When {
+    /// For programs.
+    pub(crate) iso: String,
+    /// In full, for people.
+    pub(crate) exact: String,
+    /// From now.
+    pub(crate) near: String,
+}
+
+impl When {
+    pub(crate) fn new(at: Timestamp, now: Timestamp) -> Self {
+        let iso = at.to_string();
+        let seconds = Timestamp::from_micros(at.as_seconds() * 1_000_000).to_string();
+        let exact = format!("{} UTC", seconds.trim_end_matches('Z').replace('T', " "));
+        let near = if at > now {
+            let wait = at.since(now);
+            if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", long(wait)) }
+        } else {
+            let past = now.since(at);
+            if past < Duration::from_secs(5) { "just now".to_owned() } else { format!("{} ago", long(past)) }
+        };
+        Self { iso, exact, near }
+    }
+}
+
+/// A length of time in its largest unit.
+pub(crate) fn long(d: Duration) -> String {
+    match d.as_secs() {
+        0 => format!("{} ms", d.as_millis()),
+        s @ 1..=119 => format!("{s} s"),
+        s @ 120..=7_199 => format!("{} min", s / 60),
+        s @ 7_200..=172_799 => format!("{} h", s / 3_600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
+/// Milliseconds for a table.
+pub(crate) fn millis(ms: u32) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
+}
+
+/// A state: its colour, its shape and its word always come together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    Delivered,
+    Waiting,
+    Failing,
+    Failed,
+    Off,
+}
+
+impl Mark {
+    /// The class that colours it, which is also the name of its shape.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Waiting => "waiting",
+            Self::Failing => "failing",
+            Self::Failed => "failed",
+            Self::Off => "off",
+        }
+    }
+    /// How the latest attempt to an endpoint went, as a state of the delivery.
+    pub(crate) fn of(status: AttemptStatus) -> (Self, &'static str) {
+        match status {
+            AttemptStatus::Success => (Self::Delivered, "Delivered"),
+            AttemptStatus::Pending => (Self::Waiting, "Waiting"),
+            AttemptStatus::Sending => (Self::Failing, "Will be tried again"),
+            AttemptStatus::Fail => (Self::Failed, "Failed"),
+            AttemptStatus::Canceled => (Self::Off, "Cancelled"),
+        }
+    }
+}
+
+/// `1 endpoint`, `2 endpoints`.
+pub(crate) fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// An HTTP status for a table.
+pub(crate) fn status_code(code: u16) -> String {
+    if code == 0 { "no answer".to_owned() } else { code.to_string() }
+}
+
+/// JSON as people read it: broken into lines, and otherwise what came in, byte for byte (reading and writing it anew would
+/// sort names and round numbers). Anything else as it is.
+pub(crate) fn pretty(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    if serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_err() {
+        return text.into_owned();
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if in_string {
+            out.push(c);
+            (in_string, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                while rest.peek().is_some_and(|c| c.is_ascii_whitespace()) {
+                    rest.next();
+                }
+                if rest.peek().is_some_and(|next| matches!(next, '}' | ']')) {
+                    out.extend(rest.next());
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => {
+                in_string = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_near_and_exact() {
+        let now = Timestamp::parse("2026-05-01T12:00:00.5Z").unwrap();
+        let near = |seconds| When::new(now.minus(Duration::from_secs(seconds)), now).near;
+        assert_eq!([near(1), near(30), near(180), near(7_300)], ["just now", "30 s ago", "3 min ago", "2 h ago"]);
+        assert_eq!(When::new(now.plus(Duration::from_secs(240)), now).near, "in 4 min");
+        assert_eq!(When::new(now, now).exact, "2026-05-01 12:00:00 UTC");
+    }
+
+    #[test]
+    fn json_is_broken_into_lines_and_not_changed_otherwise() {
+        let json = br#"{"z":1.0,"a":[ ],"b":{"k\\":"x, \"{y}"},"n":[12345678901234567890,2]}"#;
+        let lines = [
+            "{",
+            r#"  "z": 1.0,"#,
+            r#"  "a": [],"#,
+            r#"  "b": {"#,
+            r#"    "k\\": "x, \"{y}""#,
+            "  },",
+            r#"  "n": ["#,
+            "    12345678901234567890,",
+            "    2",
+            "  ]",
+            "}",
+        ];
+        assert_eq!(pretty(json), lines.join("\n"));
+        assert_eq!(pretty(b"<not json"), "<not json");
+    }
+}
