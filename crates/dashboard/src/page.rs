@@ -294,10 +294,7 @@ mod tests {
     #[test]
     fn what_a_receiver_answered_is_text() {
         #[derive(Template)]
-        #[template(
-            source = r#"{% import "macros.html" as m %}{% call m::answers(list) %}{% endcall %}"#,
-            ext = "html"
-        )]
+        #[template(source = r#"{% import "macros.html" as m %}{% call m::answers(list) %}{% endcall %}"#, ext = "html")]
         struct Answers {
             list: Vec<AnswerShown>,
         }
