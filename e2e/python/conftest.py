@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.api import Api, make_token
+from support.clock import MISSING, MovedClock
 from support.receiver import Hook, Receiver
 from support.server import RUNNING, Server, new_organization
 
@@ -38,6 +39,14 @@ def new_server(tmp_path_factory):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """A wall clock for one server: `new_server(clock.environment())`."""
+    if MISSING:
+        pytest.skip(MISSING)
+    return MovedClock(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 import concurrent.futures
 import os
 import re
+import resource
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -300,3 +302,95 @@ def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
 def settled(api, app, message):
     destinations = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"]
     return destinations if destinations and all(d["status"] == 0 for d in destinations) else None
+
+
+# --- a database and its keys that are not as they should be ----------------------------------------------------------
+
+
+def refused(server):
+    """What the server says when it does not start."""
+    with pytest.raises(RuntimeError) as failure:
+        server.start()
+    said = str(failure.value)
+    assert "panicked" not in said and "before it listened" in said, said
+    return said
+
+
+def test_a_lost_key_is_explained_and_nothing_is_overwritten(new_server, hook):
+    server = new_server().start()
+    api = connect(server)
+    app = api.app()["id"]
+    secret = api.secret(app, api.endpoint(app, hook.url)["id"])
+    server.stop()
+    key = server.folder / "schoolbell.db.main-key"
+    kept = key.read_bytes()
+    key.unlink()
+    assert "main-key" in refused(server)
+    assert not key.exists()
+    key.write_bytes(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+    key.chmod(0o600)
+    assert "key" in refused(server).lower()
+    key.write_bytes(kept)
+    key.chmod(0o644)
+    assert "chmod 600" in refused(server)
+    key.chmod(0o600)
+    server.start()
+    assert api.secret(app, api.get(f"/app/{app}/endpoint").json()["data"][0]["id"]) == secret
+
+
+@pytest.mark.parametrize("what", ["folder", "text", "empty", "missing folder", "cut short"])
+def test_a_database_that_is_none_is_explained(new_server, what):
+    server = new_server()
+    path = server.folder / "schoolbell.db"
+    if what == "folder":
+        path.mkdir()
+    elif what == "text":
+        path.write_text("this is no database\n" * 500)
+    elif what == "empty":
+        path.touch()
+        server.start()  # an empty file is what SQLite itself makes first
+        return
+    elif what == "missing folder":
+        server.database = f"sqlite:{server.folder / 'nowhere' / 'schoolbell.db'}"
+    elif what == "cut short":
+        server.start()
+        api = connect(server)
+        app = api.app()["id"]
+        api.batch(app, [{"eventType": "a.b", "payload": {"x": "y" * 1000}}] * 500)
+        server.stop()
+        for log in server.folder.glob("schoolbell.db-*"):
+            log.unlink()
+        os.truncate(path, 8192)
+    said = refused(server)
+    assert "schoolbell.db" in said or "malformed" in said, said
+
+
+def test_a_kill_during_the_very_first_start_leaves_nothing_that_hinders_the_next(new_server):
+    for n in range(15):
+        server = new_server()
+        del server.env["SCHOOLBELL_JWT_SECRET"]
+        process = subprocess.Popen(
+            server.arguments(), env=server.env, cwd=server.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(n * 0.006)
+        process.kill()
+        process.wait()
+        server.start()
+        assert connect(server).with_token(server.token()).get("/app").status_code == 200
+        server.close()
+
+
+def test_running_out_of_file_descriptors_harms_nobody_for_long(new_server, hook):
+    server = new_server()
+    server.limits = {resource.RLIMIT_NOFILE: 100}
+    server.start()
+    api = connect(server)
+    app = api.app()["id"]
+    api.endpoint(app, hook.url, retrySchedule=["500ms"] * 20)
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(150)]
+    time.sleep(0.5)
+    for connection in idle:
+        connection.close()
+    messages = [eventually(lambda: api.send(app))["id"] for _ in range(20)]
+    eventually(lambda: set(messages) <= set(hook.ids()), 20, "deliveries did not go on")
+    assert server.is_running()

@@ -357,7 +357,7 @@ def waiting_delivery(api, hook):
     """A message whose first try failed and whose second is an hour away."""
     hook.respond(500)
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["1s", "1h"])["id"]
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s", "1h"])["id"]
     message = api.send(app)["id"]
     api.attempts(app, message)
     hook.respond(200)
@@ -370,7 +370,7 @@ def test_disabling_an_endpoint_cancels_what_waits(api, hook):
     api.patch(path, {"disabled": True})
     missed = api.send(app)["id"]
     api.patch(path, {"disabled": False})
-    hook.stays_at(1, 1.6)
+    hook.stays_at(1, 2.8)
     assert missed not in hook.ids()
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert destination["nextAttempt"] is None
@@ -381,7 +381,7 @@ def test_disabling_an_endpoint_cancels_what_waits(api, hook):
 def test_deleting_an_endpoint_cancels_what_waits_and_keeps_its_attempts(api, hook):
     app, endpoint, message = waiting_delivery(api, hook)
     api.delete(f"/app/{app}/endpoint/{endpoint}")
-    hook.stays_at(1, 1.6)
+    hook.stays_at(1, 2.8)
     assert api.attempts(app, message)[0]["endpointId"] == endpoint
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert (destination["id"], destination["nextAttempt"]) == (endpoint, None)
@@ -390,12 +390,12 @@ def test_deleting_an_endpoint_cancels_what_waits_and_keeps_its_attempts(api, hoo
 def test_deleting_an_application_cancels_what_waits(api, hook):
     app, _, _ = waiting_delivery(api, hook)
     api.delete(f"/app/{app}")
-    hook.stays_at(1, 1.6)
+    hook.stays_at(1, 2.8)
 
 
 def test_gone_switches_the_endpoint_off_at_once(api, hook):
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["1s"])["id"]
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s"])["id"]
     hook.respond(500)
     waiting = api.send(app)["id"]
     api.attempts(app, waiting)
@@ -408,7 +408,7 @@ def test_gone_switches_the_endpoint_off_at_once(api, hook):
     # What waited then is given up, also if somebody switches the endpoint on again.
     hook.respond(200)
     assert api.patch(f"/app/{app}/endpoint/{endpoint}", {"disabled": False}).status_code == 200
-    hook.stays_at(2, 1.6)
+    hook.stays_at(2, 2.8)
 
 
 def test_an_endpoint_that_only_fails_is_switched_off_and_a_success_starts_anew(new_server, receiver):

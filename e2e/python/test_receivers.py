@@ -281,3 +281,54 @@ def test_silent_and_slow_callers_do_not_keep_others_out(server, api):
     finally:
         for connection in quiet:
             connection.close()
+
+
+def read_answer(connection):
+    """The head of one answer, after its body was read too."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(65536)
+        if not part:
+            raise ConnectionError("closed without an answer")
+        data += part
+    head, body = data.split(b"\r\n\r\n", 1)
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    while len(body) < int(lengths[0] if lengths else 0):
+        body += connection.recv(65536)
+    return head.decode().lower()
+
+
+@pytest.mark.parametrize(
+    "method, path, token, status",
+    [
+        ("POST", "/api/v1/app", "wrong", 401),
+        ("POST", "/api/v1/app", "application", 403),
+        ("POST", "/api/v1/app/nobody/endpoint", "good", 404),
+        ("POST", "/api/v1/nothing", "good", 404),
+        ("DELETE", "/api/v1/app", "good", 405),
+        ("POST", "/api/v1/auth/logout", "good", 204),
+    ],
+)
+def test_a_refusal_that_needs_no_body_leaves_the_connection_usable_or_says_that_it_closes(
+    server, api, method, path, token, status
+):
+    app = api.app()["id"]
+    tokens = {"good": api.token, "wrong": "wrong", "application": api.for_app(app).token}
+    body = b'{"name": "x"}'
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {tokens[token]}\r\n"
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Head and body in two segments, as many clients send them.
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
+            time.sleep(0.01)
+            connection.sendall(body)
+            answer = read_answer(connection)
+            assert f" {status} " in answer.splitlines()[0], answer
+            if "connection: close" in answer:
+                continue
+            try:
+                connection.sendall(f"GET /api/v1/app/{app} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+                assert " 401 " in read_answer(connection).splitlines()[0]
+            except ConnectionError as error:
+                pytest.fail(f"the connection was closed although the answer did not say so: {error!r}\n{answer}")

@@ -4,8 +4,6 @@ Days pass because a preloaded library shifts the server's clock.
 """
 
 import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,30 +11,26 @@ import pytest
 
 from conftest import connect
 from support.api import eventually
+from support.clock import DAY
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, for the library that shifts the clock"),
-    pytest.mark.timeout(240),
-]
-DAY = 24 * 3600
+pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture(scope="module")
-def start_after(scratch):
-    """Starts a server so many days later."""
-    library = scratch / "later.so"
-    source = Path(__file__).parent / "support" / "later.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source], check=True)
+@pytest.fixture
+def later(clock):
+    """Starts the server again, so many days after its first start."""
 
-    def start(server, days):
-        server.env |= {"LD_PRELOAD": str(library), "SECONDS_LATER": str(days * DAY)}
+    def restart(server, days):
+        if server.is_running():
+            server.stop()
+        clock.shift(days * DAY)
         server.start()
 
-    return start
+    return restart
 
 
-def test_payloads_and_attempts_expire_by_message_application_and_default(new_server, start_after, hook):
-    server = new_server(attempt_retention="100d").start()
+def test_payloads_and_attempts_expire_by_message_application_and_default(new_server, clock, later, hook):
+    server = new_server(clock.environment(), attempt_retention="100d").start()
     api = connect(server)
     ordinary, short = api.app()["id"], api.app(retention={"payloadDays": 20, "attemptDays": 30})["id"]
     for app in (ordinary, short):
@@ -55,30 +49,25 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
         return api.get(f"/app/{app}/msg/{message}/attempt/{attempts[message]}").status_code
 
     expired, kept = {"expired": True}, {"n": 1}
-    server.stop()
-    start_after(server, 6)
+    later(server, 6)
     eventually(lambda: payload(ordinary, five) == expired, 90, "a payload did not expire")
     assert payload(ordinary, ninety) == payload(short, twenty) == kept
     assert attempt(ordinary, five) == 200, "the attempts stay"
 
-    server.stop()
-    start_after(server, 21)
+    later(server, 21)
     eventually(lambda: payload(short, twenty) == expired, 90, "a payload did not expire")
     assert payload(ordinary, ninety) == kept
 
-    server.stop()
-    start_after(server, 31)
+    later(server, 31)
     eventually(lambda: api.get(f"/app/{short}/msg/{twenty}").status_code == 404, 90, "a message's row did not go")
     assert api.get(f"/app/{short}/msg").json()["data"] == []
     assert payload(ordinary, ninety) == kept
 
-    server.stop()
-    start_after(server, 91)
+    later(server, 91)
     eventually(lambda: payload(ordinary, ninety) == expired, 90, "a payload did not expire")
     assert attempt(ordinary, ninety) == 200
 
-    server.stop()
-    start_after(server, 101)
+    later(server, 101)
     eventually(lambda: api.get(f"/app/{ordinary}/msg/{ninety}").status_code == 404, 90, "a message's row did not go")
     hook.stays_at(3, 0)
 
@@ -93,8 +82,8 @@ def log_size(server):
     return path.stat().st_size if path.exists() else 0
 
 
-def test_the_file_does_not_grow_for_ever_and_removal_does_not_stall_delivery(new_server, start_after, hook):
-    server = new_server().start()
+def test_the_file_does_not_grow_for_ever_and_removal_does_not_stall_delivery(new_server, clock, later, hook):
+    server = new_server(clock.environment()).start()
     api = connect(server)
     # Messages that nobody takes: only storage is looked at.
     silent, app = api.app(retention={"payloadDays": 1, "attemptDays": 2})["id"], api.app()["id"]
@@ -109,7 +98,7 @@ def test_the_file_does_not_grow_for_ever_and_removal_does_not_stall_delivery(new
     full = size(server)
     assert full > 15 * 400 * 4000
     for days in (4, 8, 12):
-        start_after(server, days)
+        later(server, days)
         slowest = 0.0
         deadline = time.monotonic() + 90
         while True:

@@ -10,7 +10,7 @@ use domain::{EndpointId, EndpointRef, IdOrUid, OrganizationId, Secret};
 use http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::fuzz_target;
-use outbound::{Guard, SignatureKind, Target, generate_secret};
+use outbound::{Guard, SignatureKind, SigningKey, Target, generate_secret};
 use serde_json::{Value, json};
 use service::{AddressPolicy, Admission, Parts, SecretMaker, Service, ServiceSettings, Tokens};
 use std::{
@@ -62,6 +62,8 @@ impl Admission for Waiting {
 struct Guarded(Guard);
 impl AddressPolicy for Guarded {
     fn check_url(&self, url: &Url) -> Result<(), String> {
+        // As the server has it.
+        Target::check_url(url).map_err(|e| e.to_string())?;
         self.0.check_url(url).map_err(|e| e.to_string())
     }
 }
@@ -70,6 +72,9 @@ struct Random;
 impl SecretMaker for Random {
     fn generate(&self, _: service::SignatureKind) -> Secret {
         generate_secret(SignatureKind::Hmac256)
+    }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 
@@ -115,7 +120,8 @@ impl Server {
     }
 
     async fn send(&self, method: Method, uri: Uri, body: Vec<u8>) -> (u16, String) {
-        let request = Request::builder().method(method).uri(uri).header("authorization", format!("Bearer {}", self.token));
+        let request =
+            Request::builder().method(method).uri(uri).header("authorization", format!("Bearer {}", self.token));
         let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -171,7 +177,11 @@ impl Server {
         let app = self.store.application(&self.organization, &IdOrUid::Uid("a".to_owned())).await.unwrap().unwrap();
         let Some(endpoint) = self.store.endpoint(app.key, &IdOrUid::Id(id)).await.unwrap() else { return };
         Target::prepare(&endpoint).unwrap_or_else(|e| panic!("{} was accepted: {e}", endpoint.url));
-        assert!(Guard::default().check_url(&Url::parse(&endpoint.url).unwrap()).is_ok(), "{} was accepted", endpoint.url);
+        assert!(
+            Guard::default().check_url(&Url::parse(&endpoint.url).unwrap()).is_ok(),
+            "{} was accepted",
+            endpoint.url
+        );
         if endpoint.uid.as_ref().is_none_or(|uid| uid.as_str() != "e") {
             let uri = format!("/api/v1/app/a/endpoint/{id}").parse().unwrap();
             assert_eq!(self.send(Method::DELETE, uri, Vec::new()).await.0, 204);

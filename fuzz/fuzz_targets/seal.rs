@@ -21,7 +21,8 @@ fuzz_target!(|data: &[u8]| {
     assert!(SEALER.open(&sealed, &[place, b"2"].concat()).is_err(), "opened in another place");
     assert!(SEALER.open(&sealed[..sealed.len() - 1], place).is_err(), "opened though its end is missing");
     // One bit at a place that the input chooses.
-    let bit = data.iter().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(usize::from(*b))) % (sealed.len() * 8);
+    let bit =
+        data.iter().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(usize::from(*b))) % (sealed.len() * 8);
     let mut damaged = sealed;
     damaged[bit / 8] ^= 1 << (bit % 8);
     assert!(SEALER.open(&damaged, place).is_err(), "opened though bit {bit} is wrong");

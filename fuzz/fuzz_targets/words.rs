@@ -33,7 +33,9 @@ fuzz_target!(|text: &str| {
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), t);
     }
     if let Ok(schedule) = text.parse::<RetrySchedule>() {
-        assert!(schedule.waits().len() <= 64 && schedule.waits().iter().all(|w| *w <= Duration::from_secs(31 * 86_400)));
+        assert!(
+            schedule.waits().len() <= 64 && schedule.waits().iter().all(|w| *w <= Duration::from_secs(31 * 86_400))
+        );
         assert_eq!(schedule.to_string().parse::<RetrySchedule>(), Ok(schedule));
     }
     if let Ok(schedule) = serde_json::from_str::<RetrySchedule>(text) {

@@ -10,10 +10,6 @@ use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::error::Category;
 use service::Patch;
-use std::time::Duration;
-
-/// Time for a body to arrive: one that drips would hold its connection and memory for ever.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The variable parts of a path.
 pub(crate) struct At<T>(pub(crate) T);
@@ -71,11 +67,10 @@ pub(crate) struct RawBody(pub(crate) Bytes);
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await {
-            Ok(Ok(body)) => Ok(Self(body)),
-            Ok(Err(e)) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::TooLarge),
-            Ok(Err(_)) => Err(Problem::Unreadable("The body could not be read.".to_owned())),
-            Err(_) => Err(Problem::Unreadable(format!("The body did not arrive within {BODY_WITHIN:?}."))),
+        match Bytes::from_request(request, state).await {
+            Ok(body) => Ok(Self(body)),
+            Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::TooLarge),
+            Err(_) => Err(Problem::Unreadable("The body could not be read.".to_owned())),
         }
     }
 }

@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard};
+use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -216,6 +216,7 @@ struct Addresses(Arc<Guard>);
 
 impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
+        Target::check_url(url).map_err(|e| e.to_string())?;
         self.0.check_url(url).map_err(|blocked| blocked.to_string())
     }
 }
@@ -229,6 +230,9 @@ impl SecretMaker for Keys {
             service::SignatureKind::Hmac256 => outbound::SignatureKind::Hmac256,
             service::SignatureKind::Ed25519 => outbound::SignatureKind::Ed25519,
         })
+    }
+    fn check(&self, secret: &Secret) -> Result<(), String> {
+        SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 

@@ -9,6 +9,7 @@ mod secrets;
 mod server;
 mod settings;
 mod stop;
+mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs};

@@ -3,12 +3,12 @@
 //! Bounded in every direction: so many connections, so much time for head and body of a request, so much memory for it. HTTP/2
 //! without TLS is not offered: telling the two apart has no deadline, and a silent connection would cost us for ever.
 
+use crate::unread;
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -66,7 +66,8 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
-    let service = TowerToHyperService::new(RequestBodyDeadline::new(router, limits.body));
+    let service = RequestBodyDeadline::new(router, limits.body);
+    let service = service_fn(move |request| unread::answer(service.clone(), request));
     let mut stop = std::pin::pin!(stop);
 
     loop {
@@ -190,6 +191,21 @@ mod tests {
         assert!(!answer.is_finished());
         drop(first);
         assert!(answer.await.unwrap().ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_read_does_not_cost_the_client_its_next_request() {
+        let (address, _stop, _server) = start(Router::new().route("/", get(|| async { "hello" })), LIMITS).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+        stream.write_all(b"12345").await.unwrap();
+        let mut buffer = [0; 1024];
+        let n = stream.read(&mut buffer).await.unwrap();
+        assert!(buffer[..n].starts_with(b"HTTP/1.1 404"));
+        assert!(ask(&mut stream).await.ends_with("hello"));
+        stream.write_all(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n").await.unwrap();
+        let n = stream.read(&mut buffer).await.unwrap();
+        assert!(String::from_utf8_lossy(&buffer[..n]).contains("connection: close"), "too much to throw away");
     }
 
     #[tokio::test]

@@ -73,13 +73,13 @@ impl Prepared {
         Self { revision: endpoint.revision, target, url, rendering }
     }
 
-    /// What is sent of a message, or why nothing is. A person who asks for a try decided already: `filtered` is false.
+    /// What is sent of a message, or why nothing is. The filter holds for every try, also for those that somebody asks for:
+    /// it may be what keeps data inside.
     pub(crate) async fn content(
         self: &Arc<Self>,
         entry: &Arc<AppEntry>,
         endpoint: &Arc<Endpoint>,
         message: &Arc<Outgoing>,
-        filtered: bool,
         public_url: &Arc<str>,
     ) -> Result<Content, NotSent> {
         let mut content = match &self.rendering {
@@ -87,13 +87,13 @@ impl Prepared {
                 Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
             }
             Some(rendering) if !rendering.takes_long(&message.payload) => {
-                rendering.render(entry, endpoint, message, filtered, public_url)?
+                rendering.render(entry, endpoint, message, public_url)?
             }
             Some(_) => {
                 let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
                 let (message, public_url) = (message.clone(), public_url.clone());
                 let work = tokio::task::spawn_blocking(move || match &prepared.rendering {
-                    Some(r) => r.render(&entry, &endpoint, &message, filtered, &public_url),
+                    Some(r) => r.render(&entry, &endpoint, &message, &public_url),
                     None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
                 });
                 let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
@@ -117,7 +117,6 @@ impl Rendering {
         entry: &AppEntry,
         endpoint: &Endpoint,
         message: &Outgoing,
-        filtered: bool,
         public_url: &str,
     ) -> Result<Content, NotSent> {
         let expression =
@@ -128,7 +127,7 @@ impl Rendering {
         };
         compiled("filter", &self.filter)?;
         compiled("transform", &self.transform)?;
-        if let (true, Some(Ok(filter))) = (filtered, &self.filter)
+        if let Some(Ok(filter)) = &self.filter
             && !filter.accepts(&message.payload, &message.meta).map_err(|e| expression("filter", &e))?
         {
             return Err(NotSent::FilteredOut);

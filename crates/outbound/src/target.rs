@@ -98,14 +98,8 @@ impl Target {
         let _ = url.set_username("");
         let _ = url.set_password(None);
 
-        let origin = origin_of(&url)?;
-        let server_name = if origin.tls { Some(server_name(&origin.host)?) } else { None };
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        let path = PathAndQuery::try_from(path).map_err(|_| TargetError::Address("its path cannot be sent".into()))?;
-
+        let Address { origin, server_name, path, authority } = Address::of(&url)?;
         let mut headers = HeaderMap::with_capacity(16 + endpoint.headers.len());
-        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        let authority = authority.parse().map_err(|_| TargetError::Address("its host cannot be sent".into()))?;
         headers.insert(header::HOST, authority);
         // Empty values keep the places for what `headers_for` and the client fill in: cloning a map of the final size
         // is cheaper than growing it for each message.
@@ -131,8 +125,8 @@ impl Target {
 
         let retired = endpoint.secrets.retired.iter();
         Ok(Self {
+            server_name: origin.tls.then_some(server_name),
             origin: Arc::new(origin),
-            server_name,
             uri: path.into(),
             headers,
             shown_url: url.into(),
@@ -140,6 +134,11 @@ impl Target {
             current: SigningKey::new(&endpoint.secrets.current)?,
             retired: retired.map(|(s, until)| Ok((SigningKey::new(s)?, *until))).collect::<Result<_, KeyError>>()?,
         })
+    }
+
+    /// For the moment an address is typed in: refuses one that could never be sent to.
+    pub fn check_url(url: &Url) -> Result<(), TargetError> {
+        Address::of(url).map(|_| ())
     }
 
     /// The address without user info, for records of attempts.
@@ -206,6 +205,29 @@ fn is_ours(name: &HeaderName) -> bool {
     SIGNATURE_HEADERS.contains(name) || *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING
 }
 
+/// The parts of an address.
+struct Address {
+    origin: Origin,
+    server_name: ServerName<'static>,
+    path: PathAndQuery,
+    authority: HeaderValue,
+}
+
+impl Address {
+    fn of(url: &Url) -> Result<Self, TargetError> {
+        let bad = |what: &str| TargetError::Address(what.to_owned());
+        let origin = origin_of(url)?;
+        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        Ok(Self {
+            server_name: server_name(&origin.host)?,
+            path: PathAndQuery::try_from(path).map_err(|_| bad("its path cannot be sent"))?,
+            authority: authority.parse().map_err(|_| bad("its host cannot be sent"))?,
+            origin,
+        })
+    }
+}
+
 fn origin_of(url: &Url) -> Result<Origin, TargetError> {
     let tls = match url.scheme() {
         "https" => true,
@@ -227,7 +249,7 @@ fn server_name(host: &HostName) -> Result<ServerName<'static>, TargetError> {
         HostName::Address(ip) => Ok(ServerName::IpAddress((*ip).into())),
         // The root's full stop is DNS's own; certificates do not have it.
         HostName::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| TargetError::Address("no certificate can be for its host".into())),
+            .map_err(|_| TargetError::Address("its host is not a name that can be looked up".into())),
     }
 }
 
@@ -362,7 +384,7 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_are_named() {
-        for url in ["ftp://example.com/", "mailto:x@example.com", "no url", "data:,x", "https://"] {
+        for url in ["ftp://example.com/", "mailto:x@example.com", "no url", "data:,x", "https://", "http://us)ring/"] {
             assert!(matches!(prepared(url, &[]), Err(TargetError::Address(_))), "{url}");
         }
         for (name, value) in [("a b", "x"), ("", "x"), ("x", "a\nb")] {

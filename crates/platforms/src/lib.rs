@@ -2,7 +2,7 @@
 //! between a payload and the wire.
 //!
 //! Must not know HTTP or SQL, reads no clock, and never waits. A platform is a folder with a catalogue ([`catalog`]), its
-//! format if it has one of its own ([`format`]), and a play ([`simulate`]). Nothing elsewhere asks which platform it is.
+//! format if it has one of its own ([`mod@format`]), and a play ([`mod@simulate`]). Nothing elsewhere asks which platform it is.
 
 pub mod catalog;
 pub mod expression;

@@ -314,7 +314,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpoint)?;
         input.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
-        let secret = input.secret.take().and_then(|text| secrets::read(&text, "secret", &mut check));
+        let secret = input.secret.take().and_then(|text| self.read_secret(&text, "secret", &mut check));
         let checked = self.check_endpoint(input.into(), &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;

@@ -101,9 +101,9 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
-    signing_in: tokio::sync::Mutex<()>,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
+    signing_in: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -120,8 +120,8 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
-            signing_in: tokio::sync::Mutex::new(()),
             not_listening: Cache::new(10_000),
+            signing_in: tokio::sync::Mutex::new(()),
         }
     }
 

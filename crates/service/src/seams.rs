@@ -22,10 +22,12 @@ pub trait AddressPolicy: Send + Sync {
     fn check_url(&self, url: &Url) -> Result<(), String>;
 }
 
-/// Makes signing secrets.
+/// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {
     /// A new random one.
     fn generate(&self, kind: SignatureKind) -> Secret;
+    /// Refuses a secret of the right form that cannot sign; says why.
+    fn check(&self, secret: &Secret) -> Result<(), String>;
 }
 
 /// The kind of a signing secret.

@@ -13,16 +13,6 @@ const GRACE: i64 = 24 * 3600;
 /// The longest that may be asked for.
 const GRACE_MAX: i64 = 7 * 24 * 3600;
 
-/// Reads a secret that a user chose.
-pub(crate) fn read(text: &str, field: &'static str, check: &mut Check) -> Option<Secret> {
-    match Secret::parse(text) {
-        Ok(secret) => return Some(secret),
-        Err(e @ SecretError::Length) => check.fail(&["key", "__all__"], e.to_string()),
-        Err(e) => check.unreadable(field, e.to_string()),
-    }
-    None
-}
-
 /// A new random secret for bodies.
 pub(crate) fn new_body_secret() -> BodySecret {
     let mut random = [0; 16];
@@ -50,6 +40,17 @@ fn rotate(endpoint: &mut Endpoint, new: Secret, grace: Duration, now: Timestamp)
 }
 
 impl Service {
+    /// Reads a secret that a user chose.
+    pub(crate) fn read_secret(&self, text: &str, field: &'static str, check: &mut Check) -> Option<Secret> {
+        match Secret::parse(text).map(|secret| (self.secrets.check(&secret), secret)) {
+            Ok((Ok(()), secret)) => return Some(secret),
+            Ok((Err(reason), _)) => check.fail(&["key", "__all__"], reason),
+            Err(e @ SecretError::Length) => check.fail(&["key", "__all__"], e.to_string()),
+            Err(e) => check.unreadable(field, e.to_string()),
+        }
+        None
+    }
+
     /// What a receiver needs to verify.
     pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
@@ -67,7 +68,7 @@ impl Service {
     ) -> Result<Option<String>, ServiceError> {
         scope.must_have(Capability::ManageEndpointSecret)?;
         let mut check = Check::body();
-        let new = key.and_then(|text| read(text, "key", &mut check));
+        let new = key.and_then(|text| self.read_secret(text, "key", &mut check));
         let grace = grace_seconds.unwrap_or(GRACE);
         if !(0..=GRACE_MAX).contains(&grace) {
             check.fail(&["grace_period_seconds"], "Duration must be between 0 and 7 days");

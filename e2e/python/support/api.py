@@ -52,7 +52,7 @@ class Api:
         self.organization = organization
         self._secret = secret
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20)
+        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20, verify=False)
 
     def with_token(self, token: str | None) -> "Api":
         return Api(self.base, token, self.organization, self._secret)

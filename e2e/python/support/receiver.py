@@ -1,6 +1,7 @@
 """A receiver of webhooks on the standard library's HTTP server. Each test takes hooks of its own on it."""
 
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -126,10 +127,11 @@ class Receiver:
         class Listener(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 512
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         self._listener = Listener((host, 0), Handler)
         self.port = self._listener.server_address[1]
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )

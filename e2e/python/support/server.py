@@ -1,6 +1,7 @@
 """Starts, stops and kills the real binary, each on a port and in a folder of its own."""
 
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -64,6 +65,8 @@ class Server:
         # Settings of the surrounding shell must not leak in.
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SCHOOLBELL_")}
         self.env = {**clean, "SCHOOLBELL_JWT_SECRET": self.jwt_secret, **(env or {})}
+        # Limits of the process, such as {resource.RLIMIT_NOFILE: 100}.
+        self.limits: dict[int, int] = {}
         self.process: subprocess.Popen | None = None
         self.stdout_path = self.folder / "stdout.log"
         self.stderr_path = self.folder / "stderr.log"
@@ -79,6 +82,8 @@ class Server:
         said_before = self.stdout_path.stat().st_size if self.stdout_path.exists() else 0
         with open(self.stdout_path, "ab") as out, open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen(self.arguments(), stdout=out, stderr=err, env=self.env, cwd=self.folder)
+        for limit, value in self.limits.items():
+            resource.prlimit(self.process.pid, limit, (value, value))
         RUNNING.add(self)
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:

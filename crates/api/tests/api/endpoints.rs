@@ -116,6 +116,8 @@ async fn secrets_are_shown_and_rotated_up_to_a_limit() {
     let (loc, msg, _) = w.post(path, json!({"gracePeriodSeconds": 604_801})).await.invalid();
     assert_eq!((loc.as_str(), msg.as_str()), ("body/grace_period_seconds", "Duration must be between 0 and 7 days"));
     assert_eq!(w.post(path, json!({"key": "whpk_x"})).await.invalid().1, "invalid prefix");
+    let mismatched = format!("whsk_{}==", "AQEB".repeat(21) + "AQ");
+    assert_eq!(w.post(path, json!({ "key": mismatched })).await.invalid().1, "the halves do not belong together");
     assert_eq!(w.post_text(path, "").await.invalid().0, "body//");
     for _ in 0..8 {
         w.post(path, json!({})).await.is(200);

@@ -75,12 +75,14 @@ pub(crate) async fn run(args: SimulateArgs, flags: &Flags) -> Result<(), Failure
     });
     let mut published = 0_u64;
     for step in steps {
+        // The first comes at once: whoever starts it sees that it works, or why not.
+        let wait = if published == 0 { Duration::ZERO } else { step.after };
         let turn = async {
             match &mut ticks {
                 Some(ticks) => {
                     ticks.tick().await;
                 }
-                None => sleep(step.after).await,
+                None => sleep(wait).await,
             }
         };
         tokio::select! {

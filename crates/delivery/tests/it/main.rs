@@ -54,6 +54,37 @@ async fn a_final_status_ends_the_schedule_and_410_switches_the_endpoint_off() {
 }
 
 #[tokio::test]
+async fn what_is_sent_is_what_the_endpoint_s_settings_make_of_it() {
+    let world = World::new("1ms,1ms");
+    let (plain, made, fussy, broken) =
+        (Receiver::start().await, Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let run = world.start().await;
+    let app = run.application().await;
+    run.endpoint(&app, &plain).await;
+    let to_made = run
+        .endpoint_with(&app, &made, |e| {
+            e.options.transform = Some("{n: (.n + 1)}".into());
+            e.options.format = domain::Format::CloudeventsBinary;
+            e.options.unsigned = true;
+        })
+        .await;
+    run.endpoint_with(&app, &fussy, |e| e.options.filter = Some(".n > 1".into())).await;
+    let to_broken = run.endpoint_with(&app, &broken, |e| e.options.filter = Some(".n | error".into())).await;
+    run.publish_with(&app, None, r#"{"n" : 1}"#).await;
+    run.settled().await;
+    assert_eq!(plain.requests()[0].body, r#"{"n" : 1}"#);
+    assert_eq!(made.requests()[0].body, r#"{"n":2}"#);
+    assert_eq!(made.requests()[0].header("ce-specversion"), "1.0");
+    assert!(!made.requests()[0].headers.contains_key("webhook-signature"));
+    assert_eq!(run.attempts(to_made, 1).await.len(), 1);
+    assert!(fussy.requests().is_empty(), "cancelled without a try");
+    let attempts = run.attempts(to_broken, 1).await;
+    assert_eq!((attempts.len(), attempts[0].reason), (1, Some(domain::FailureReason::ExpressionFailed)));
+    assert!(broken.requests().is_empty() && attempts[0].response.contains("filter: "), "{}", attempts[0].response);
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_dead_process_held_is_delivered_by_the_next_one() {
     let world = World::new("1h");
     let receiver = Receiver::start().await.always(Reply::Hang);

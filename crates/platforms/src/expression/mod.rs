@@ -3,12 +3,12 @@
 //! Users write them, so they are hostile until proven otherwise. Four fences, one behind the other:
 //!
 //! 1. **Before parsing**, the source's length and its brackets are limited, because the parser recurses.
-//! 2. **The parsed expression** is walked ([`check`]): no definitions, no `..`, and only functions from a list. What reads
+//! 2. **The parsed expression** is walked (`check.rs`): no definitions, no `..`, and only functions from a list. What reads
 //!    the environment, the clock, other input, or ends the process is not on it, and nothing on it calls itself.
 //! 3. **Every step** of the expression is marked; a step pays from an allowance and, once that is used up, ends the
-//!    evaluation in a way that `try` and `//` cannot catch ([`natives`]).
-//! 4. **Values** are our own ([`value`]): each operation pays for its work before it does it, and no value can become
-//!    larger than 8 MiB or deeper than 200 levels ([`meter`]).
+//!    evaluation in a way that `try` and `//` cannot catch (`natives.rs`).
+//! 4. **Values** are our own (`value`): each operation pays for its work before it does it, and no value can become
+//!    larger than 8 MiB or deeper than 200 levels (`meter.rs`).
 //!
 //! So a run is bounded in time, memory and stack on whatever thread calls it; no second thread, no clock.
 
