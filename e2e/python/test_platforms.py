@@ -188,7 +188,8 @@ def test_receivers_as_they_were_written_for_the_original(api, receiver):
     def table(request):
         body = json.loads(request.body.decode("utf-8"))
         submission = body["submission"]
-        rows.append((submission["id"], submission["status"], submission["files"][0]["content"], body["student"]["email"]))
+        code = submission["files"][0]["content"]
+        rows.append((submission["id"], submission["status"], code, body["student"]["email"]))
         return Answer(200)
 
     def comparing(request):
@@ -293,7 +294,7 @@ def test_cloudevents_thin_and_no_signature_on_an_ordinary_application(api, recei
 
 def test_a_filter_cancels_and_a_transform_makes_a_new_body(api, hook):
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, filter=".n > 1", transform='{n, type: $message.eventType}')["id"]
+    endpoint = api.endpoint(app, hook.url, filter=".n > 1", transform="{n, type: $message.eventType}")["id"]
     cancelled = api.send(app, payload={"n": 1})["id"]
     api.send(app, payload={"n": 2, "other": True})
     request = hook.wait()[0]
@@ -387,7 +388,8 @@ def test_a_dry_run_shows_what_would_be_sent(api, hook):
         return answer.json()
 
     shown = run()
-    masked = fixture("replit/manual_submitted.body.json").decode().replace(SECRET, "********-****-****-****-************")
+    masked = fixture("replit/manual_submitted.body.json").decode()
+    masked = masked.replace(SECRET, "********-****-****-****-************")
     assert shown["send"] and shown["matches"] and shown["contentType"] == "application/json"
     assert shown["body"] == masked
     assert run(filter=".student.id == 0") == {"matches": True, "send": False, "headers": {}}
