@@ -101,7 +101,7 @@ after(async () => {
 test("nobody gets in without the link, and the link works once", async () => {
   await go("/applications");
   assert.equal(new URL(page.url()).pathname, "/sign-in");
-  const signIn = /(http\S+\/sign-in\?token=\S+)/.exec(server.log())[1];
+  const signIn = server.signInLink(server.url);
   await page.goto(signIn);
   await page.goto(signIn); // Looking at it does not use it up.
   await button("Sign in").click();

@@ -50,7 +50,7 @@
     if (document.hidden || dialog.open) return;
     let page;
     try {
-      const answer = await fetch(location.href);
+      const answer = await fetch(location.href, { headers: { "x-refresh": "1" } });
       if (!answer.ok || answer.redirected) return;
       page = new DOMParser().parseFromString(await answer.text(), "text/html");
     } catch { return; }

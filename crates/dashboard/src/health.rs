@@ -130,7 +130,7 @@ fn working(success: u64, fail: u64, attempts: &[Attempt]) -> String {
     let mut times: Vec<u32> =
         attempts.iter().filter(|a| a.status == AttemptStatus::Success).map(|a| a.duration_ms).collect();
     times.sort_unstable();
-    let typical = times.get(times.len() / 2).map(|ms| format!(", typically in {ms} ms")).unwrap_or_default();
+    let typical = times.get(times.len() / 2).map(|ms| format!(", typically in {} ms", ms.max(&1))).unwrap_or_default();
     format!("{success} of {all} attempts were answered well in the last 24 hours{typical}.")
 }
 

@@ -25,6 +25,8 @@ const SESSIONS_MAX: usize = 10_000;
 /// Tries to sign in per minute that are looked at, over all people: tokens cannot be guessed, but checking them costs.
 const TRIES_PER_MINUTE: u32 = 60;
 const COOKIE: &str = "schoolbell_session";
+/// What the script sends when it reads a page again by itself: that is no sign of a person.
+const REFRESH: &str = "x-refresh";
 
 /// What is said once, on the next page.
 #[derive(Clone, Debug)]
@@ -92,10 +94,12 @@ impl Sessions {
         cookie("", 0, secure)
     }
 
-    fn find(&self, id: &str, now: Timestamp) -> Option<(Actor, Option<Notice>)> {
+    fn find(&self, id: &str, now: Timestamp, by_person: bool) -> Option<(Actor, Option<Notice>)> {
         let mut inner = self.inner();
         let session = inner.sessions.get_mut(id).filter(|s| s.lives(now))?;
-        session.seen = now;
+        if by_person {
+            session.seen = now;
+        }
         Some((session.actor.clone(), session.notice.clone()))
     }
 
@@ -132,6 +136,7 @@ pub(crate) struct Visitor {
     pub(crate) actor: Actor,
     id: String,
     notice: Option<Notice>,
+    by_person: bool,
 }
 
 impl Visitor {
@@ -145,6 +150,9 @@ impl Visitor {
     }
     /// What is to be said on this page; only once.
     pub(crate) fn take_notice(&self) -> Option<Notice> {
+        if !self.by_person {
+            return None;
+        }
         if self.notice.is_some() {
             self.dashboard.sessions.notice(&self.id, None);
         }
@@ -170,9 +178,10 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
     type Rejection = PageError;
     async fn from_request_parts(parts: &mut Parts, dashboard: &Arc<Dashboard>) -> Result<Self, PageError> {
         let id = id_in(&parts.headers).ok_or(PageError::SignedOut)?;
-        let found = dashboard.sessions.find(id, dashboard.service.now());
+        let by_person = !parts.headers.contains_key(REFRESH);
+        let found = dashboard.sessions.find(id, dashboard.service.now(), by_person);
         let (actor, notice) = found.ok_or(PageError::SignedOut)?;
-        Ok(Self { dashboard: dashboard.clone(), actor, id: id.to_owned(), notice })
+        Ok(Self { dashboard: dashboard.clone(), actor, id: id.to_owned(), notice, by_person })
     }
 }
 
@@ -194,13 +203,15 @@ mod tests {
         assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200; Secure"));
         let headers = headers(&cookie);
         let id = id_in(&headers).unwrap();
-        let minute = Duration::from_secs(60);
-        assert!(sessions.find(id, start.plus(minute * 59)).is_some());
-        assert!(sessions.find(id, start.plus(minute * 118)).is_some(), "each click counts");
-        assert!(sessions.find(id, start.plus(minute * 178)).is_none(), "idle");
-        assert!(sessions.find("", start).is_none());
+        let find = |id, minutes, by_person| {
+            sessions.find(id, start.plus(Duration::from_secs(60) * minutes), by_person).is_some()
+        };
+        assert!(find(id, 59, true));
+        assert!(find(id, 118, true), "each click counts");
+        assert!(find(id, 170, false) && !find(id, 178, true), "what refreshes itself does not");
+        assert!(!find("", 0, true));
         sessions.end(&headers, false);
-        assert!(sessions.find(id, start).is_none());
+        assert!(!find(id, 0, true));
     }
 
     #[test]

@@ -238,6 +238,11 @@ impl IdGenerator {
         }
     }
 
+    /// The instant of the latest id, which a clock that stepped back may not have reached yet.
+    pub fn latest(&self) -> Timestamp {
+        self.now
+    }
+
     /// The next id, and the instant that belongs to it (never earlier than that of the id before).
     /// `random` fills what it is given with random bytes.
     pub fn next(&mut self, now: Timestamp, random: &mut dyn FnMut(&mut [u8])) -> (Ksuid, Timestamp) {

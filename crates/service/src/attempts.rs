@@ -41,7 +41,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let endpoint = self.find_endpoint(scope, endpoint).await?;
         let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
-        Ok(self.store.attempts(of, window.range(self.now()), &like.checked()?, with_content).await?)
+        Ok(self.store.attempts(of, window.range(self.ids.latest()), &like.checked()?, with_content).await?)
     }
 
     /// Attempts of a message, newest first; to one endpoint if given.
@@ -61,7 +61,7 @@ impl Service {
             filter.endpoint = Some(self.find_endpoint(scope, endpoint).await?.key);
         }
         let of = AttemptsOf::Message(scope.key(), id);
-        Ok(self.store.attempts(of, window.range(self.now()), &filter, with_content).await?)
+        Ok(self.store.attempts(of, window.range(self.ids.latest()), &filter, with_content).await?)
     }
 
     /// One attempt of a message.
@@ -98,7 +98,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let endpoint = self.find_endpoint(scope, endpoint).await?;
         let filter = DeliveryFilter { status, messages: of.checked()? };
-        let range = window.range(self.now());
+        let range = window.range(self.ids.latest());
         Ok(self.store.attempted_messages(scope.endpoint_ref(&endpoint), range, &filter, with_payload).await?)
     }
 

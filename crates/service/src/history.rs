@@ -63,7 +63,7 @@ impl Service {
         let (mut cursor, mut seen) = (after, 0);
         while page.items.len() < limit && seen < LOOK_AT {
             let window = Window { cursor: cursor.map(Cursor::After), ..Window::newest(STEP) };
-            let found = self.store.messages(scope.key(), window.range(self.now()), &filter, true).await?;
+            let found = self.store.messages(scope.key(), window.range(self.ids.latest()), &filter, true).await?;
             for message in &found.items {
                 cursor = Some(message.meta.id.0);
                 seen += 1;

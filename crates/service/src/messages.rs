@@ -45,7 +45,7 @@ impl Service {
         with_payload: bool,
     ) -> Result<PageOf<Message>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let range = window.range(self.now());
+        let range = window.range(self.ids.latest());
         Ok(self.store.messages(scope.key(), range, &of.checked()?, with_payload).await?)
     }
 

@@ -21,6 +21,10 @@ impl Ids {
         let now = self.clock.now();
         self.generator.lock().unwrap_or_else(PoisonError::into_inner).next(now, &mut fill_random)
     }
+    /// What time it is for lists: now, or the instant of the latest id if the clock stepped back behind it.
+    pub fn latest(&self) -> Timestamp {
+        self.generator.lock().unwrap_or_else(PoisonError::into_inner).latest().max(self.clock.now())
+    }
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -50,6 +50,9 @@ export async function startServer() {
   return {
     url,
     log: () => log,
+    /** What `schoolbell sign-in` prints for this server's address. */
+    signInLink: (url) =>
+      execFileSync(binary, ["sign-in", ...database, "--public-url", url], { cwd: folder, env, encoding: "utf8" }).trim(),
     /** What `schoolbell token` prints. */
     token: (organization) =>
       execFileSync(binary, ["token", ...database, organization], { cwd: folder, env, encoding: "utf8" }).trim(),

@@ -7,6 +7,7 @@ use crate::{
     settings::{Flags, Settings, stray_variables},
     stop,
 };
+use std::io::IsTerminal as _;
 
 /// Serves until it is asked to stop.
 pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
@@ -19,7 +20,10 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     let app = App::start(&settings, server::bind).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %app.address(), "started");
     say(format_args!("Schoolbell listens on http://{}", app.address()));
-    if let Some(link) = app.sign_in_link() {
+    // The link is a key: it belongs on a screen, not into a journal. `schoolbell sign-in` prints one at any time.
+    if std::io::stdout().is_terminal()
+        && let Some(link) = app.sign_in_link()
+    {
         say(format_args!("Sign in to the dashboard, once, within 15 minutes: {link}"));
     }
     app.run(stop).await;

@@ -25,6 +25,17 @@ fn token_prints_a_token_and_nothing_else() {
 }
 
 #[test]
+fn sign_in_prints_a_link_to_the_servers_address_and_nothing_else() {
+    let home = Home::new();
+    let link = home.says(&["sign-in"]);
+    assert!(link.starts_with("http://127.0.0.1:8484/sign-in?token=ey"), "{link}");
+    assert_ne!(home.says(&["sign-in"]), link, "each link is one of its own");
+    let link = home.says(&["sign-in", "--public-url", "https://bell.example.org"]);
+    assert!(link.starts_with("https://bell.example.org/sign-in?token=ey"), "{link}");
+    assert_eq!(failure(&home, &["sign-in", "acme"]).0, 2);
+}
+
+#[test]
 fn a_token_of_no_organization_is_refused() {
     let (code, problem) = failure(&Home::new(), &["token", "acme"]);
     assert_eq!(code, 2);
