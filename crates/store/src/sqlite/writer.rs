@@ -31,7 +31,9 @@ const RESTART_PAGES: i64 = 16_200;
 /// A commit of this many jobs says that many more are on their way: the next one waits for them…
 const BUSY: usize = 8;
 /// …for this long, since a commit costs the same for few as for many.
-const GATHER: Duration = Duration::from_micros(500);
+const GATHER: Duration = Duration::from_micros(300);
+/// …unless this many are there already.
+const ENOUGH: usize = 32;
 
 /// A transaction as a job sees it.
 pub(super) struct Tx<'a> {
@@ -240,7 +242,7 @@ impl Run {
         let mut batch = Vec::with_capacity(BATCH);
         let mut busy = false;
         while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-            if busy && batch.len() < BATCH {
+            if busy && batch.len() < ENOUGH {
                 std::thread::sleep(GATHER);
                 while batch.len() < BATCH
                     && let Ok(job) = jobs.try_recv()
