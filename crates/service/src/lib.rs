@@ -109,7 +109,6 @@ pub struct Service {
 impl Service {
     /// From its parts. The metrics recorder must be installed before, or nothing is counted.
     pub fn new(parts: Parts) -> Self {
-        metrics::describe_counter!("schoolbell_accepted_total", "Messages accepted and on disk.");
         Self {
             store: parts.directory.store().clone(),
             directory: parts.directory,
