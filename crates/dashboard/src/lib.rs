@@ -19,6 +19,7 @@ mod repair;
 mod session;
 mod settings_of_endpoint;
 mod sign_in;
+mod tools;
 mod words;
 
 use axum::{
@@ -65,6 +66,16 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))
+        .route(&app("/tools"), get(tools::list))
+        .route(&app("/tools/account"), post(tools::save_account))
+        .route(&app("/tools/keys"), post(tools::create_key))
+        .route(&app("/tools/keys/{key}/state"), post(tools::switch_key))
+        .route(&app("/tools/keys/{key}/delete"), get(tools::confirm_delete_key).post(tools::delete_key))
+        .route(&app("/tools/installed"), post(tools::create_tool))
+        .route(&app("/tools/installed/{tool}/state"), post(tools::switch_tool))
+        .route(&app("/tools/installed/{tool}/delete"), get(tools::confirm_delete_tool).post(tools::delete_tool))
+        .route(&app("/tools/invitations"), post(tools::invite))
+        .route(&app("/tools/invitations/{key}/withdraw"), post(tools::withdraw))
         .route(&app("/events"), get(events::list))
         .route(&app("/events/{name}"), get(events::show))
         .route(ENDPOINT, get(endpoint::overview))

@@ -30,6 +30,8 @@ pub(crate) struct Rail {
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
+    /// Whether it may have tools of Canvas.
+    pub(crate) tools: bool,
 }
 
 /// A room of an application.
@@ -38,6 +40,7 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    Tools,
     Settings,
 }
 
@@ -47,6 +50,7 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::Tools => "tools",
             Room::Settings => "settings",
         }
     }
@@ -83,6 +87,7 @@ impl Frame {
             platform: app.options.platform.clone().unwrap_or_default(),
             path: app_path(app),
             room,
+            tools: service::lti::has_tools(app),
         };
         let mut frame = Self::new(visitor, title);
         if visitor.is_operator() {
@@ -273,7 +278,13 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_text_in_titles_crumbs_notices_attributes_and_bodies() {
-        let rail = Rail { name: HOSTILE.into(), platform: HOSTILE.into(), path: HOSTILE.into(), room: Room::Events };
+        let rail = Rail {
+            name: HOSTILE.into(),
+            platform: HOSTILE.into(),
+            path: HOSTILE.into(),
+            room: Room::Events,
+            tools: true,
+        };
         let page = ConfirmPage {
             frame: Frame {
                 title: HOSTILE.into(),

@@ -4,6 +4,7 @@ use crate::{
     application::Application,
     format::Format,
     ids::{AppKey, EndpointId, EndpointKey},
+    lti::Subscription,
     names::{Channel, EventTypeName, Uid},
     retry::RetrySchedule,
     secret::Secrets,
@@ -132,6 +133,9 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// What makes it a subscription of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
 }
 
 impl Endpoint {

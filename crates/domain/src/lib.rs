@@ -11,6 +11,7 @@ pub mod event_type;
 pub mod failure;
 pub mod format;
 pub mod ids;
+pub mod lti;
 pub mod message;
 pub mod names;
 pub mod page;

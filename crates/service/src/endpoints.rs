@@ -17,6 +17,7 @@ use crate::{
 use domain::{
     AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
     Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    lti::Subscription,
 };
 use platforms::Expression;
 use std::{
@@ -89,6 +90,8 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// What makes it a subscription of a tool. No door but the tools' own sets it.
+    pub subscription: Patch<Subscription>,
 }
 
 /// A change of an endpoint.
@@ -236,6 +239,7 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
+        self.subscription.apply(&mut options.subscription);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
+pub mod lti;
 pub mod messages;
 pub mod operational;
 pub mod organization;
@@ -100,6 +101,7 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    bearers: lti::Bearers,
     accepted: metrics::Counter,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
@@ -117,6 +119,7 @@ impl Service {
             admission: parts.admission,
             guard: parts.guard,
             secrets: parts.secrets,
+            bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             not_listening: Cache::new(10_000),

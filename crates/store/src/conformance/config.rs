@@ -202,6 +202,16 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         unsigned: true,
         https_only: true,
         only_selected: true,
+        subscription: Some(Subscription {
+            id: SubscriptionId::random([1; 16]),
+            tool: ToolGuid::random([2; 16]),
+            context_type: ContextType::Course,
+            context_id: "21070000000000565".into(),
+            system_event_types: Some(["submission_created".to_owned()].into()),
+            user_event_types: None,
+            integration: Some(ToolGuid::random([2; 16])),
+            automatic: true,
+        }),
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();

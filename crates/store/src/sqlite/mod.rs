@@ -10,6 +10,7 @@ mod attempts;
 mod claim;
 mod endpoints;
 mod event_types;
+mod lti;
 mod messages;
 mod purge;
 mod queue;

@@ -2,7 +2,7 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp, lti::Subscription};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -123,6 +123,7 @@ impl From<EndpointIn> for EndpointInput {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                subscription: Patch::Keep,
             },
         }
     }
@@ -241,6 +242,7 @@ impl From<EndpointPatch> for EndpointChange {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                subscription: Patch::Keep,
             },
         }
     }
@@ -350,6 +352,10 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// What makes it a subscription of a tool of Canvas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    subscription: Option<Subscription>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -367,6 +373,7 @@ impl From<Endpoint> for EndpointOut {
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            subscription: e.options.subscription,
         }
     }
 }
