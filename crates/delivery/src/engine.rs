@@ -532,7 +532,7 @@ impl Shared {
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
         let manual = job.trigger == Trigger::Manual;
-        let content = prepared.content(entry, endpoint, &job.message, &self.parts.settings.public_url).await;
+        let content = prepared.content(entry, endpoint, &job.message, &self.parts.settings.public_url, began).await;
         let (outcome, took) = match (&prepared.target, content) {
             (_, Err(NotSent::FilteredOut)) => {
                 self.not_sent(job);

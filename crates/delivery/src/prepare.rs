@@ -4,7 +4,7 @@
 //! milliseconds, so they run where they hold up nobody. An endpoint that sends payloads as they came in passes none of this.
 
 use bytes::Bytes;
-use domain::{Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
+use domain::{Endpoint, FailureReason, Format, Outcome, Timestamp, message::TEST_CHANNEL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::Target;
 use platforms::{
@@ -81,19 +81,20 @@ impl Prepared {
         endpoint: &Arc<Endpoint>,
         message: &Arc<Outgoing>,
         public_url: &Arc<str>,
+        now: Timestamp,
     ) -> Result<Content, NotSent> {
         let mut content = match &self.rendering {
             None => {
                 Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
             }
             Some(rendering) if !rendering.takes_long(&message.payload) => {
-                rendering.render(entry, endpoint, message, public_url)?
+                rendering.render(entry, endpoint, message, public_url, now)?
             }
             Some(_) => {
                 let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
                 let (message, public_url) = (message.clone(), public_url.clone());
                 let work = tokio::task::spawn_blocking(move || match &prepared.rendering {
-                    Some(r) => r.render(&entry, &endpoint, &message, &public_url),
+                    Some(r) => r.render(&entry, &endpoint, &message, &public_url, now),
                     None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
                 });
                 let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
@@ -118,6 +119,7 @@ impl Rendering {
         endpoint: &Endpoint,
         message: &Outgoing,
         public_url: &str,
+        now: Timestamp,
     ) -> Result<Content, NotSent> {
         let expression =
             |what: &str, e: &ExpressionError| failed(FailureReason::ExpressionFailed, format!("{what}: {e}"));
@@ -143,9 +145,12 @@ impl Rendering {
                 platform: application.options.platform.as_deref().and_then(by_name),
             },
             public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(|id| id.as_str()),
+            now,
         };
         match platforms::format::render(&input, &message.meta, &message.payload) {
             Ok(rendered) => Ok(content(rendered)),
+            Err(RenderError::NoSuchForm { .. }) => Err(NotSent::FilteredOut),
             Err(e @ RenderError::Transform(_)) => Err(failed(FailureReason::ExpressionFailed, e.to_string())),
             Err(e) => Err(failed(FailureReason::FormatFailed, e.to_string())),
         }

@@ -168,9 +168,12 @@ impl Settings<'_> {
             body_secret: has_secret.then_some(platforms::MASKED_SECRET),
             application: facts(scope),
             public_url: self.public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(|id| id.as_str()),
+            now: meta.created_at,
         };
         match platforms::format::render(&input, meta, payload) {
             Ok(r) => DryRunResult::Send { body: r.body, content_type: r.content_type, headers: r.headers },
+            Err(RenderError::NoSuchForm { .. }) => DryRunResult::FilteredOut,
             Err(RenderError::Transform(e)) => fails(Stage::Transform, e.to_string()),
             Err(e) => fails(Stage::Format, e.to_string()),
         }

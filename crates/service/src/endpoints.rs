@@ -239,6 +239,10 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
+        if let Some(subscription) = self.subscription.value() {
+            // Formats that have a place for it name it in what is sent.
+            options.subscription_id = Uid::new(subscription.id.as_str()).ok();
+        }
         self.subscription.apply(&mut options.subscription);
     }
 }

@@ -10,14 +10,11 @@ use crate::{
     patch::Patch,
 };
 use domain::{
-    AppKey, Channel, Endpoint, Format, IdOrUid, RetrySchedule, Timestamp, Uid,
+    AppKey, Channel, Endpoint, Format, IdOrUid, Timestamp, Uid,
     lti::{ContextError, ContextType, GlobalId, RootAccount, Subscription, SubscriptionId, Tool, ToolGuid, channels_of},
 };
 use platforms::canvas::subscribing::{Requested, SIMILARITY_DETECTION, SIMILARITY_EVENTS};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Subscriptions on a page.
 const PAGE: usize = 100;
@@ -238,7 +235,10 @@ impl Service {
 
     async fn subscribe_tool(&self, scope: &AppScope, tool: &Tool, wanted: Wanted) -> Result<Endpoint, LtiError> {
         let mut input = wanted.input(tool);
-        input.extras.retry_schedule = Patch::Set(retries());
+        // As the plagiarism platform documents it: five tries more, 30 seconds apart.
+        if let Some(preset) = platforms::catalog::retry_preset("canvas-plagiarism") {
+            input.extras.retry_schedule = Patch::Set(preset.schedule);
+        }
         Ok(self.create_endpoint(scope, input).await?)
     }
 
@@ -346,10 +346,6 @@ impl Service {
     }
 }
 
-/// Five tries more, 30 seconds apart, as the plagiarism platform documents.
-fn retries() -> RetrySchedule {
-    RetrySchedule::new(vec![Duration::from_secs(30); 5]).unwrap_or_default()
-}
 
 fn view(endpoint: Endpoint, account: &RootAccount, developer_key: GlobalId) -> Result<SubscriptionView, LtiError> {
     let subscription = endpoint.options.subscription.ok_or(LtiError::NoSubscription)?;

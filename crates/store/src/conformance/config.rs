@@ -7,7 +7,10 @@ use super::{
 use crate::{EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
     BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, Uid,
+    application::ApplicationOptions,
+    endpoint::{BodySigning, DeactivateAfter},
+    lti::{ContextType, Subscription, SubscriptionId, ToolGuid},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -212,6 +215,9 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             integration: Some(ToolGuid::random([2; 16])),
             automatic: true,
         }),
+        subscription_id: Some(Uid::new("470c4d60-bf6c-4feb-9dbc-8695744d43b6").unwrap()),
+        body_signing: Some(BodySigning::Jwt),
+        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: 2 }),
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();
