@@ -63,7 +63,12 @@ struct ToolsPage {
     problem: String,
 }
 
-async fn page(visitor: &Visitor, scope: &AppScope, fresh: Option<Fresh>, problem: String) -> Result<ToolsPage, ServiceError> {
+async fn page(
+    visitor: &Visitor,
+    scope: &AppScope,
+    fresh: Option<Fresh>,
+    problem: String,
+) -> Result<ToolsPage, ServiceError> {
     let (service, now) = (visitor.service(), visitor.now());
     let account = service.root_account(scope).await?;
     let mark = |active| if active { Mark::Delivered } else { Mark::Off };
@@ -152,11 +157,7 @@ pub(crate) async fn create_key(visitor: Visitor, Path(app): Path<String>, Form(f
     after(&visitor, &scope, made).await
 }
 
-pub(crate) async fn switch_key(
-    visitor: Visitor,
-    Path((app, id)): Path<(String, String)>,
-    Form(form): Form,
-) -> Answer {
+pub(crate) async fn switch_key(visitor: Visitor, Path((app, id)): Path<(String, String)>, Form(form): Form) -> Answer {
     let scope = scope_of(&visitor, &app).await?;
     let active = form.get("to") == "on";
     let change = DeveloperKeyChange { active: Some(active), ..DeveloperKeyChange::default() };
@@ -242,20 +243,21 @@ pub(crate) async fn delete_tool(visitor: Visitor, Path((app, guid)): Path<(Strin
 pub(crate) async fn invite(visitor: Visitor, Path(app): Path<String>, Form(form): Form) -> Answer {
     let scope = scope_of(&visitor, &app).await?;
     let to = form.get("registration_url").to_owned();
-    let made = match origin_of(&to) {
-        Some(_) => visitor.service().invite_tool(&scope, RegistrationInput::default()).await.map(|invitation| Fresh {
-            title: "An invitation to register".to_owned(),
-            values: invitation.form,
-            action: to.clone(),
-        }),
-        None => Err(ServiceError::invalid(
-            &["body", "registration_url"],
-            "The registration address must begin with https:// or http://.",
-        )),
-    };
+    let made =
+        match origin_of(&to) {
+            Some(_) => visitor.service().invite_tool(&scope, RegistrationInput::default()).await.map(|invitation| {
+                Fresh { title: "An invitation to register".to_owned(), values: invitation.form, action: to.clone() }
+            }),
+            None => Err(ServiceError::invalid(
+                &["body", "registration_url"],
+                "The registration address must begin with https:// or http://.",
+            )),
+        };
     let mut response = after(&visitor, &scope, made).await?;
     // The form of this one page goes to the tool.
-    if let Some(policy) = origin_of(&to).and_then(|origin| HeaderValue::from_str(&crate::door::policy_for(&origin)).ok()) {
+    if let Some(policy) =
+        origin_of(&to).and_then(|origin| HeaderValue::from_str(&crate::door::policy_for(&origin)).ok())
+    {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     Ok(response)
@@ -283,7 +285,9 @@ mod tests {
     #[test]
     fn a_form_goes_to_an_origin_and_to_nothing_that_ends_a_policy() {
         assert_eq!(origin_of("https://tool.example:8443/register?x"), Some("https://tool.example:8443".to_owned()));
-        for odd in ["tool.example", "javascript://x", "https://", "https://a;script-src *", "https://a b", "https://u@h"] {
+        for odd in
+            ["tool.example", "javascript://x", "https://", "https://a;script-src *", "https://a b", "https://u@h"]
+        {
             assert_eq!(origin_of(odd), None, "{odd}");
         }
     }

@@ -375,7 +375,13 @@ mod tests {
 
     fn account() -> RootAccount {
         let uuid = "VicYj3cu5BIFpoZhDVU4DZumnlBrWi1grgJEzADs".to_owned();
-        RootAccount { app: AppKey(1), uuid, id: GlobalId(21_070_000_000_000_001), guid: "x.example".to_owned(), platform_url: None }
+        RootAccount {
+            app: AppKey(1),
+            uuid,
+            id: GlobalId(21_070_000_000_000_001),
+            guid: "x.example".to_owned(),
+            platform_url: None,
+        }
     }
     fn labels(kind: ContextType, id: &str) -> Result<Vec<String>, ContextError> {
         Ok(channels_of(kind, id, &account())?.iter().map(ToString::to_string).collect())

@@ -16,8 +16,7 @@ use crate::{
 };
 use domain::{
     AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
-    lti::Subscription,
+    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid, lti::Subscription,
 };
 use platforms::Expression;
 use std::{

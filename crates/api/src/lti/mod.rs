@@ -88,15 +88,16 @@ impl IntoResponse for LtiProblem {
                 }
                 json(StatusCode::BAD_REQUEST, &fields)
             }
-            LtiError::Service(
-                e @ (ServiceError::StorageFull | ServiceError::TooBusy | ServiceError::Unavailable),
-            ) => message(StatusCode::SERVICE_UNAVAILABLE, &e.to_string()),
+            LtiError::Service(e @ (ServiceError::StorageFull | ServiceError::TooBusy | ServiceError::Unavailable)) => {
+                message(StatusCode::SERVICE_UNAVAILABLE, &e.to_string())
+            }
             LtiError::Service(e @ (ServiceError::LimitReached(_) | ServiceError::Conflict(_))) => {
                 message(StatusCode::BAD_REQUEST, &e.to_string())
             }
             LtiError::Service(error) => {
                 tracing::error!(%error, "a tool's request failed");
-                let body = object!({"errors": [{"message": "An error occurred.", "error_code": "internal_server_error"}]});
+                let body =
+                    object!({"errors": [{"message": "An error occurred.", "error_code": "internal_server_error"}]});
                 json(StatusCode::INTERNAL_SERVER_ERROR, &body)
             }
         }

@@ -98,8 +98,10 @@ fn of_pairs(pairs: &[(String, String)]) -> Option<SubscriptionInput> {
         let Some(rest) = name.strip_prefix("subscription[") else { continue };
         let Some((field, rest)) = rest.split_once(']') else { continue };
         any = true;
-        let is_item =
-            rest.strip_prefix('[').and_then(|r| r.strip_suffix(']')).is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit()));
+        let is_item = rest
+            .strip_prefix('[')
+            .and_then(|r| r.strip_suffix(']'))
+            .is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit()));
         let add = |list: &mut Option<Vec<String>>| list.get_or_insert_default().push(value.clone());
         match (field, rest) {
             ("ContextId", "") => found.context_id = Some(value.clone()),
@@ -119,7 +121,10 @@ fn of_pairs(pairs: &[(String, String)]) -> Option<SubscriptionInput> {
 
 /// The boundary of a multipart body, 1 to 70 characters.
 fn boundary(parameters: &str) -> Option<String> {
-    let (_, value) = parameters.split(';').filter_map(|p| p.trim().split_once('=')).find(|(n, _)| n.eq_ignore_ascii_case("boundary"))?;
+    let (_, value) = parameters
+        .split(';')
+        .filter_map(|p| p.trim().split_once('='))
+        .find(|(n, _)| n.eq_ignore_ascii_case("boundary"))?;
     let value = value.trim_matches('"');
     (1..=70).contains(&value.len()).then(|| value.to_owned())
 }

@@ -1,6 +1,8 @@
 //! LTI 2 registration: what is offered to a tool, and the tool installing itself.
 
-use super::{Bearer, ContextPath, LtiErrorOut, LtiProblem, PROFILE_TYPE, PROXY_ID_TYPE, PROXY_TYPE, params::Params, typed};
+use super::{
+    Bearer, ContextPath, LtiErrorOut, LtiProblem, PROFILE_TYPE, PROXY_ID_TYPE, PROXY_TYPE, params::Params, typed,
+};
 use crate::{
     extract::{At, RawBody},
     v1::Api,

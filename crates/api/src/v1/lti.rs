@@ -17,9 +17,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
-    lti::{
-        AccountChange, DeveloperKeyChange, DeveloperKeyInput, Invitation, RegistrationInput, ToolChange, ToolInput,
-    },
+    lti::{AccountChange, DeveloperKeyChange, DeveloperKeyInput, Invitation, RegistrationInput, ToolChange, ToolInput},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::{IntoParams, ToSchema};
@@ -91,8 +89,7 @@ async fn patch_account(
 ) -> Result<Response, Problem> {
     let scope = api.service.open_managed(&caller.0, &path.app_id).await?;
     let input: RootAccountPatch = body.json()?;
-    let change =
-        AccountChange { uuid: input.uuid, id: input.id, guid: input.guid, platform_url: input.platform_url };
+    let change = AccountChange { uuid: input.uuid, id: input.id, guid: input.guid, platform_url: input.platform_url };
     Ok(ok(&RootAccountOut::from(api.service.change_root_account(&scope, change).await?)))
 }
 

@@ -148,13 +148,17 @@ impl Service {
             }
         };
         let claims = verified(&assertion, &secret).ok_or("the signature, the algorithm or a claim is wrong")?;
+        if as_text(&claims.sub).as_ref() != Some(&name) {
+            return Err("the assertion says two things".into());
+        }
         let subject = subject.ok_or("either the tool proxy or developer key were not found")?;
         let now = self.now();
         let here = format!("{}{}", self.settings.public_url, request.path);
         if let Some(problem) = claims.problem(&here, now.as_micros() as f64 / 1e6) {
             return Err(problem.into());
         }
-        let jti = as_text(&claims.jti).filter(|jti| (1..=JTI_MAX).contains(&jti.len())).ok_or("the 'jti' is invalid")?;
+        let jti =
+            as_text(&claims.jti).filter(|jti| (1..=JTI_MAX).contains(&jti.len())).ok_or("the 'jti' is invalid")?;
         let app = self.may_have_token(&subject, request.code.as_deref()).await?;
         if !self.is_at_home(app, &request.place).await? {
             return Err("the context is another account".into());
@@ -252,8 +256,7 @@ mod tests {
     const HERE: &str = "https://lms.example:8443/api/lti/accounts/1/authorize";
 
     fn assertion(change: impl FnOnce(&mut Assertion)) -> Option<&'static str> {
-        let mut a =
-            Assertion { sub: json!("x"), aud: HERE.to_owned(), exp: 1060.0, iat: 1000.0, jti: json!("1") };
+        let mut a = Assertion { sub: json!("x"), aud: HERE.to_owned(), exp: 1060.0, iat: 1000.0, jti: json!("1") };
         change(&mut a);
         a.problem(HERE, 1000.0)
     }
@@ -278,7 +281,8 @@ mod tests {
 
     #[test]
     fn the_default_port_may_be_left_out() {
-        let mut a = Assertion { sub: json!(1), aud: "https://a.example:443/x".into(), exp: 1.0, iat: 1.0, jti: json!(1) };
+        let mut a =
+            Assertion { sub: json!(1), aud: "https://a.example:443/x".into(), exp: 1.0, iat: 1.0, jti: json!(1) };
         assert_eq!(a.problem("https://a.example/x", 1.0), None);
         a.aud = "https://a.example/y".into();
         assert!(a.problem("https://a.example/x", 1.0).is_some());

@@ -71,7 +71,8 @@ impl Bearers {
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation).ok()?.claims;
         let now = now.as_seconds();
-        let good = claims.iss == ISSUER && claims.aud.iter().any(|a| a == host) && claims.iat <= now && now < claims.exp;
+        let good =
+            claims.iss == ISSUER && claims.aud.iter().any(|a| a == host) && claims.iat <= now && now < claims.exp;
         let sub = match claims.sub {
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),

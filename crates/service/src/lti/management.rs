@@ -130,10 +130,8 @@ fn chosen(
 fn checked_services(services: Vec<ToolService>) -> Result<Vec<ToolService>, ServiceError> {
     let fine = |s: &ToolService| (1..=100).contains(&s.service.len()) && s.actions.len() <= 10;
     if services.len() <= 50 && services.iter().all(fine) {
-        let upper = |s: ToolService| ToolService {
-            actions: s.actions.iter().map(|a| a.to_ascii_uppercase()).collect(),
-            ..s
-        };
+        let upper =
+            |s: ToolService| ToolService { actions: s.actions.iter().map(|a| a.to_ascii_uppercase()).collect(), ..s };
         return Ok(services.into_iter().map(upper).collect());
     }
     Err(ServiceError::invalid(&["body", "services"], "must be at most 50 services, each with a name"))

@@ -239,7 +239,8 @@ impl Service {
         if let Some(url) = &proxy.event_url
             && let Err(ServiceError::Invalid(found)) = self.may_have_address(&scope, url)
         {
-            problems.extend(found.iter().map(|p| ("invalid_services", format!("vnd.Canvas.SubmissionEvent: {}", p.msg))));
+            problems
+                .extend(found.iter().map(|p| ("invalid_services", format!("vnd.Canvas.SubmissionEvent: {}", p.msg))));
         }
         if !problems.is_empty() {
             return Err(LtiError::InvalidProxy(problems));

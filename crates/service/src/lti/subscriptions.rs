@@ -11,7 +11,9 @@ use crate::{
 };
 use domain::{
     AppKey, Channel, Endpoint, Format, IdOrUid, Timestamp, Uid,
-    lti::{ContextError, ContextType, GlobalId, RootAccount, Subscription, SubscriptionId, Tool, ToolGuid, channels_of},
+    lti::{
+        ContextError, ContextType, GlobalId, RootAccount, Subscription, SubscriptionId, Tool, ToolGuid, channels_of,
+    },
 };
 use platforms::canvas::subscribing::{Requested, SIMILARITY_DETECTION, SIMILARITY_EVENTS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -346,7 +348,6 @@ impl Service {
     }
 }
 
-
 fn view(endpoint: Endpoint, account: &RootAccount, developer_key: GlobalId) -> Result<SubscriptionView, LtiError> {
     let subscription = endpoint.options.subscription.ok_or(LtiError::NoSubscription)?;
     let event_types = match &endpoint.event_types {
@@ -428,7 +429,10 @@ mod tests {
     fn names_are_kept_in_lower_case_and_all_is_everything() {
         let types = check(CREATED, |_| ()).unwrap().event_types.unwrap();
         assert_eq!(types, ["submission_created".to_owned()].into());
-        assert_eq!(check(CREATED, |i| i.event_types = Some(vec!["all".into()])).unwrap_err(), LtiError::UnauthorizedSubscription);
+        assert_eq!(
+            check(CREATED, |i| i.event_types = Some(vec!["all".into()])).unwrap_err(),
+            LtiError::UnauthorizedSubscription
+        );
         let all = check(&["root_account.all"], |i| i.event_types = Some(vec!["ALL".into(), "course_created".into()]));
         assert_eq!(all.unwrap().event_types, None);
         for none in [None, Some(vec![])] {

@@ -57,7 +57,13 @@ fn registration(w: &World, app: AppKey, n: u8) -> Registration {
 pub async fn a_root_account_is_made_once_and_replaced_on_purpose(fixture: &dyn Fixture) {
     let mut w = World::open(fixture).await;
     let app = w.application().await.key;
-    let account = |uuid: &str| RootAccount { app, uuid: uuid.into(), id: GlobalId(7), guid: "g.example".into(), platform_url: None };
+    let account = |uuid: &str| RootAccount {
+        app,
+        uuid: uuid.into(),
+        id: GlobalId(7),
+        guid: "g.example".into(),
+        platform_url: None,
+    };
     assert_eq!(w.store.root_account(app).await.unwrap(), None);
     assert_eq!(w.store.put_root_account(account("one"), true).await.unwrap(), account("one"));
     assert_eq!(w.store.put_root_account(account("two"), true).await.unwrap(), account("one"));
@@ -145,8 +151,7 @@ pub async fn a_subject_is_found_by_its_name_until_its_application_is_deleted(fix
     w.store.create_tool(t.clone(), None).await.unwrap();
     w.store.create_registration(r.clone(), w.now).await.unwrap();
     let names = ["10000000000003".to_owned(), guid(1).to_string(), guid(2).to_string()];
-    let found =
-        [Subject::DeveloperKey(Box::new(k)), Subject::Tool(Box::new(t)), Subject::Registration(Box::new(r))];
+    let found = [Subject::DeveloperKey(Box::new(k)), Subject::Tool(Box::new(t)), Subject::Registration(Box::new(r))];
     for (name, want) in names.iter().zip(found) {
         assert_eq!(w.store.lti_subject(name).await.unwrap(), Some(want));
     }

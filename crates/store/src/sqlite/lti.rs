@@ -17,11 +17,7 @@ const SWEEP: i64 = 20;
 
 macro_rules! alive {
     ($select:literal, $rest:literal) => {
-        concat!(
-            $select,
-            " WHERE EXISTS (SELECT 1 FROM app a WHERE a.key = t.app AND a.deleted_at IS NULL) AND ",
-            $rest
-        )
+        concat!($select, " WHERE EXISTS (SELECT 1 FROM app a WHERE a.key = t.app AND a.deleted_at IS NULL) AND ", $rest)
     };
 }
 macro_rules! keys {
@@ -330,13 +326,7 @@ impl Lti for Sqlite {
             execute(
                 tx.conn,
                 "INSERT INTO lti_registration (key, app, password, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    new.key.as_str(),
-                    new.app.0,
-                    password,
-                    new.created_at.as_micros(),
-                    new.expires_at.as_micros()
-                ],
+                params![new.key.as_str(), new.app.0, password, new.created_at.as_micros(), new.expires_at.as_micros()],
             )
             .map_err(taken)?;
             Ok(())
@@ -406,9 +396,15 @@ mod tests {
 
     #[test]
     fn tools_are_found_by_index() {
-        for sql in
-            [super::ACCOUNT, super::KEY, super::KEYS, super::TOOL, super::TOOLS, super::REGISTRATION, super::REGISTRATIONS]
-        {
+        for sql in [
+            super::ACCOUNT,
+            super::KEY,
+            super::KEYS,
+            super::TOOL,
+            super::TOOLS,
+            super::REGISTRATION,
+            super::REGISTRATIONS,
+        ] {
             assert_indexed(sql);
         }
     }
