@@ -6,6 +6,7 @@ use crate::{
     ids::{AppKey, EndpointId, EndpointKey},
     lti::Subscription,
     names::{Channel, EventTypeName, Uid},
+    queue::Transport,
     retry::RetrySchedule,
     secret::Secrets,
     time::Timestamp,
@@ -133,6 +134,12 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// How what it gets travels.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
+    /// Where its queue is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_region: Option<String>,
     /// What makes it a subscription of a tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<Subscription>,

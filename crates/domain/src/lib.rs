@@ -15,6 +15,7 @@ pub mod lti;
 pub mod message;
 pub mod names;
 pub mod page;
+pub mod queue;
 pub mod retry;
 pub mod secret;
 pub mod task;

@@ -16,7 +16,9 @@ use crate::{
 };
 use domain::{
     AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid, lti::Subscription,
+    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    lti::Subscription,
+    queue::{QueueAddress, QueueKey, Transport, is_arn},
 };
 use platforms::Expression;
 use std::{
@@ -89,8 +91,21 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// How what it gets travels: `https` or `sqs`.
+    pub transport: Patch<String>,
+    /// Its queue, beside the address.
+    pub queue: Patch<QueueInput>,
     /// What makes it a subscription of a tool. No door but the tools' own sets it.
     pub subscription: Patch<Subscription>,
+}
+
+/// What a queue needs beside its address. What is absent stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QueueInput {
+    /// Where it is, if its address does not say.
+    pub region: Option<String>,
+    /// The endpoint's own key, and what signs with it: both or none.
+    pub key: Option<QueueKey>,
 }
 
 /// A change of an endpoint.
@@ -183,6 +198,11 @@ impl Checked {
         if let Some(headers) = self.headers {
             endpoint.headers = headers;
         }
+        match &self.extras.queue {
+            Patch::Keep => {}
+            Patch::Clear => endpoint.secrets.queue = None,
+            Patch::Set(queue) => endpoint.secrets.queue = queue.key.clone().or(endpoint.secrets.queue.take()),
+        }
         self.extras.apply(&mut endpoint.options);
     }
 }
@@ -200,6 +220,19 @@ impl EndpointExtras {
         }
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
+        }
+        if let Some(Err(e)) = self.transport.value().map(|name| name.parse::<Transport>()) {
+            check.fail(&["transport"], e.to_string());
+        }
+        if let Some(queue) = self.queue.value() {
+            let visible =
+                |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+            if queue.region.as_ref().is_some_and(|r| !visible(r, 32)) {
+                check.fail(&["queue", "region"], "must be the name of a region, such as eu-west-1");
+            }
+            if queue.key.as_ref().is_some_and(|k| !visible(&k.id, 128) || !visible(k.secret.expose(), 256)) {
+                check.fail(&["queue", "accessKeyId"], "must be an access key id with its secret");
+            }
         }
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
@@ -238,6 +271,17 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
+        match self.transport {
+            Patch::Keep => {}
+            Patch::Clear => options.transport = Transport::Https,
+            // Checked before.
+            Patch::Set(name) => options.transport = name.parse().unwrap_or_default(),
+        }
+        match &self.queue {
+            Patch::Keep => {}
+            Patch::Clear => options.queue_region = None,
+            Patch::Set(queue) => options.queue_region = queue.region.clone().or(options.queue_region.take()),
+        }
         if let Some(subscription) = self.subscription.value() {
             // Formats that have a place for it name it in what is sent.
             options.subscription_id = Uid::new(subscription.id.as_str()).ok();
@@ -281,6 +325,10 @@ impl Service {
     }
 
     fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
+        if is_arn(text) {
+            // A queue, which is looked at when the whole endpoint is known.
+            return Some(text.to_owned());
+        }
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {
@@ -344,6 +392,7 @@ impl Service {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
+        self.must_be_sendable(&endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
@@ -391,7 +440,8 @@ impl Service {
         let saved = self
             .change_endpoint(scope, which, |endpoint| {
                 checked.clone().apply(endpoint);
-                complete(endpoint)
+                complete(endpoint)?;
+                self.must_be_sendable(endpoint)
             })
             .await?;
         if switches_off {
@@ -400,6 +450,14 @@ impl Service {
         }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
+    }
+
+    /// Refuses a queue that nothing could ever be sent to.
+    fn must_be_sendable(&self, endpoint: &Endpoint) -> Result<(), ServiceError> {
+        if endpoint.options.transport == Transport::Https {
+            return Ok(());
+        }
+        self.guard.check_queue(endpoint).map_err(|why| ServiceError::invalid(&["body", "url"], why))
     }
 
     /// Asks an address before its endpoint is saved, if that is wanted.
@@ -494,11 +552,25 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
+    if is_arn(&endpoint.url) {
+        endpoint.options.transport = Transport::Sqs;
+    }
+    if endpoint.options.transport == Transport::Sqs {
+        let address = QueueAddress::read(&endpoint.url, endpoint.options.queue_region.as_deref());
+        return match address {
+            Ok(queue) if endpoint.options.https_only && !is_private(queue.url.as_str()) => Err(must_be_https()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(ServiceError::invalid(&["body", "url"], e.to_string())),
+        };
+    }
     if endpoint.options.https_only && !is_private(&endpoint.url) {
-        let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
-        return Err(ServiceError::invalid(&["body", "url"], msg));
+        return Err(must_be_https());
     }
     Ok(())
+}
+
+fn must_be_https() -> ServiceError {
+    ServiceError::invalid(&["body", "url"], "must begin with https:// (the endpoint's httpsOnly asks for it)")
 }
 
 /// Whether what is sent to an address cannot be read on the way: it is `https`, or a literal address of a private

@@ -1,8 +1,9 @@
 //! What a tool sends in a body: form-encoded in Rails' spelling, as `multipart/form-data`, or JSON.
 
+use domain::{lti::SharedSecret, queue::QueueKey};
 use http::{HeaderMap, header};
 use serde_json::Value;
-use service::lti::SubscriptionInput;
+use service::{endpoints::QueueInput, lti::SubscriptionInput};
 use std::borrow::Cow;
 
 /// Names and values at most; what comes after them is not looked at.
@@ -87,6 +88,7 @@ fn of_json(value: &Value) -> Option<SubscriptionInput> {
         transport_type: one("TransportType"),
         url: object.get("TransportMetadata").and_then(|m| m.get("Url")).and_then(text),
         integration: one("AssociatedIntegrationId"),
+        queue: queue(|name| object.get("TransportMetadata").and_then(|m| m.get(name)).and_then(text)),
     })
 }
 
@@ -116,7 +118,24 @@ fn of_pairs(pairs: &[(String, String)]) -> Option<SubscriptionInput> {
             _ => {}
         }
     }
+    let of_queue = |name: &str| {
+        let full = format!("subscription[TransportMetadata][{name}]");
+        pairs.iter().find(|(n, _)| *n == full).map(|(_, v)| v.clone())
+    };
+    found.queue = queue(of_queue);
     any.then_some(found)
+}
+
+/// What a queue needs beside its URL; nothing if nothing of it is there.
+fn queue(find: impl Fn(&str) -> Option<String>) -> Option<QueueInput> {
+    let (region, id, secret) = (find("Region"), find("AccessKeyId"), find("SecretAccessKey"));
+    let key = match (id, secret) {
+        (None, None) => None,
+        (id, secret) => {
+            Some(QueueKey { id: id.unwrap_or_default(), secret: SharedSecret::new(secret.unwrap_or_default()) })
+        }
+    };
+    (region.is_some() || key.is_some()).then_some(QueueInput { region, key })
 }
 
 /// The boundary of a multipart body, 1 to 70 characters.

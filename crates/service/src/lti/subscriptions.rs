@@ -5,10 +5,11 @@ use super::{LtiError, ToolActor};
 use crate::{
     Service,
     access::AppScope,
-    endpoints::{EndpointExtras, EndpointInput},
+    endpoints::{EndpointExtras, EndpointInput, QueueInput},
     error::ServiceError,
     patch::Patch,
 };
+use domain::queue::{Transport, is_arn};
 use domain::{
     AppKey, Channel, Endpoint, Format, IdOrUid, Timestamp, Uid,
     lti::{
@@ -49,6 +50,8 @@ pub struct SubscriptionInput {
     pub url: Option<String>,
     /// Only events of assignments that this tool checks.
     pub integration: Option<String>,
+    /// What a queue needs beside its address.
+    pub queue: Option<QueueInput>,
 }
 
 /// A subscription as a tool sees it.
@@ -99,6 +102,8 @@ struct Wanted {
     event_types: Option<BTreeSet<String>>,
     channels: BTreeSet<Channel>,
     format: Format,
+    transport: Transport,
+    queue: Option<QueueInput>,
     url: String,
 }
 
@@ -157,12 +162,17 @@ fn wanted(
         e => LtiError::InvalidSubscription(e.to_string()),
     })?;
     let format = format_of(&required(input.format, "Format")?)?;
-    match required(input.transport_type, "TransportType")?.to_ascii_lowercase().as_str() {
-        "https" => {}
-        _ => return Err(invalid("TransportType", "must be https or sqs")),
+    let transport: Transport = required(input.transport_type, "TransportType")?
+        .parse()
+        .map_err(|_| invalid("TransportType", "must be https or sqs"))?;
+    let url = required(input.url, "TransportMetadata[Url]")?;
+    if transport == Transport::Https && is_arn(&url) {
+        return Err(invalid("TransportMetadata[Url]", "must be an address"));
     }
     Ok(Wanted {
-        url: required(input.url, "TransportMetadata[Url]")?,
+        url,
+        transport,
+        queue: input.queue,
         event_types: (!all.contains("all")).then_some(all),
         channels,
         format,
@@ -204,6 +214,8 @@ impl Wanted {
             extras: EndpointExtras {
                 format: Patch::Set(self.format.name().to_owned()),
                 filter: Patch::replace(self.filter()),
+                transport: Patch::Set(self.transport.name().to_owned()),
+                queue: self.queue.clone().map_or(Patch::Keep, Patch::Set),
                 subscription: Patch::Set(self.subscription.clone()),
                 ..EndpointExtras::default()
             },
@@ -323,6 +335,8 @@ impl Service {
             channels: channels_of(ContextType::RootAccount, &account.uuid, &account)
                 .map_err(|e| LtiError::InvalidSubscription(e.to_string()))?,
             format: format_of(FORMATS[0])?,
+            transport: Transport::Https,
+            queue: None,
             url,
         };
         self.subscribe_tool(scope, tool, wanted).await.map(|_| ())
@@ -358,7 +372,7 @@ fn view(endpoint: Endpoint, account: &RootAccount, developer_key: GlobalId) -> R
         subscription,
         event_types,
         format: endpoint.options.format.name(),
-        transport: "https",
+        transport: endpoint.options.transport.name(),
         url: endpoint.url,
         account_id: account.id,
         account_uuid: account.uuid.clone(),

@@ -10,7 +10,8 @@ use domain::{
     Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, Uid,
     application::ApplicationOptions,
     endpoint::{BodySigning, DeactivateAfter},
-    lti::{ContextType, Subscription, SubscriptionId, ToolGuid},
+    lti::{ContextType, SharedSecret, Subscription, SubscriptionId, ToolGuid},
+    queue::{QueueKey, Transport},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -193,6 +194,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             (Secret::Ed25519([4; 64]), w.now.plus(Duration::from_micros(1))),
         ],
         body: Some(BodySecret::new("5c0f8e1a-7d0b-4b7e-9a55-0e6d1f3b2a90".into())),
+        queue: Some(QueueKey { id: "AKIA0000".into(), secret: SharedSecret::new("hidden".into()) }),
     };
     full.options = EndpointOptions {
         retry_schedule: Some("".parse().unwrap()),
@@ -205,6 +207,8 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         unsigned: true,
         https_only: true,
         only_selected: true,
+        transport: Transport::Sqs,
+        queue_region: Some("eu-west-1".into()),
         subscription: Some(Subscription {
             id: SubscriptionId::random([1; 16]),
             tool: ToolGuid::random([2; 16]),
@@ -242,8 +246,12 @@ pub async fn saving_an_endpoint_replaces_all_that_can_change(fixture: &dyn Fixtu
     changed.version = 2;
     changed.metadata = [("a".into(), "b".into())].into();
     changed.headers = vec![Header { name: "h".into(), value: "v".into() }];
-    changed.secrets =
-        Secrets { current: Secret::Hmac(vec![9; 24]), retired: vec![(Secret::Hmac(vec![7; 24]), w.now)], body: None };
+    changed.secrets = Secrets {
+        current: Secret::Hmac(vec![9; 24]),
+        retired: vec![(Secret::Hmac(vec![7; 24]), w.now)],
+        body: None,
+        queue: None,
+    };
     changed.options.ordered = true;
     changed.failing_since = Some(w.now);
     changed.updated_at = w.now.plus(Duration::from_secs(1));

@@ -90,7 +90,12 @@ async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
         version: 1,
         metadata: Default::default(),
         headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
-        secrets: Secrets { current, retired: vec![(retired, now)], body: Some(BodySecret::new("hidden-body".into())) },
+        secrets: Secrets {
+            current,
+            retired: vec![(retired, now)],
+            body: Some(BodySecret::new("hidden-body".into())),
+            queue: None,
+        },
         options: Default::default(),
         failing_since: None,
         created_at: now,
