@@ -5,6 +5,7 @@
 
 pub(crate) mod caliper;
 pub(crate) mod live_event;
+mod play;
 pub mod subscribing;
 
 use crate::{
@@ -20,7 +21,7 @@ pub static PLATFORM: Platform = Platform {
     noun: "root account",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults,
-    simulate: None,
+    simulate: Some(play::campus),
 };
 
 fn defaults() -> EndpointDefaults {
