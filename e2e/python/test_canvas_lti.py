@@ -407,7 +407,7 @@ def test_one_message_per_subscription_without_dedup(account, receiver):
 
 def test_caliper_is_sent_to_those_who_asked_for_it(account, hook):
     tool = account.install()
-    made = tool.subscribed(**wanted(account, hook, Format="caliper"))
+    made = tool.subscribed(**wanted(account, hook, Format="caliper", EventTypes=["submission_created"]))
     account.publish("submission_created", submission(), user_id="21070000000000001", hostname="lms.example")
     (got,) = hook.wait(1)
     sent = json.loads(got.body)

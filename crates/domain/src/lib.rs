@@ -11,6 +11,7 @@ pub mod event_type;
 pub mod failure;
 pub mod format;
 pub mod ids;
+pub mod key_set;
 pub mod lti;
 pub mod message;
 pub mod names;
@@ -32,6 +33,7 @@ pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
     TaskId,
 };
+pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};

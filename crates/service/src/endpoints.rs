@@ -7,18 +7,18 @@ use crate::{
     applications::CHANGE_TRIES,
     check::Check,
     error::{Problem, ServiceError},
-    headers,
+    extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
-    platform,
+    platform, queues,
+    queues::QueueInput,
     seams::Handshake,
     secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
-    lti::Subscription,
-    queue::{QueueAddress, QueueKey, Transport, is_arn},
+    AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
@@ -97,15 +97,14 @@ pub struct EndpointExtras {
     pub queue: Patch<QueueInput>,
     /// What makes it a subscription of a tool. No door but the tools' own sets it.
     pub subscription: Patch<Subscription>,
-}
-
-/// What a queue needs beside its address. What is absent stays.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct QueueInput {
-    /// Where it is, if its address does not say.
-    pub region: Option<String>,
-    /// The endpoint's own key, and what signs with it: both or none.
-    pub key: Option<QueueKey>,
+    /// A named choice of waits, final answers and limits; not stored as such.
+    pub retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in a day.
+    pub deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    pub subscription_id: Patch<String>,
+    /// What the body is signed as: `jwt`.
+    pub body_signing: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -198,11 +197,7 @@ impl Checked {
         if let Some(headers) = self.headers {
             endpoint.headers = headers;
         }
-        match &self.extras.queue {
-            Patch::Keep => {}
-            Patch::Clear => endpoint.secrets.queue = None,
-            Patch::Set(queue) => endpoint.secrets.queue = queue.key.clone().or(endpoint.secrets.queue.take()),
-        }
+        queues::apply(&self.extras, endpoint);
         self.extras.apply(&mut endpoint.options);
     }
 }
@@ -221,19 +216,8 @@ impl EndpointExtras {
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
-        if let Some(Err(e)) = self.transport.value().map(|name| name.parse::<Transport>()) {
-            check.fail(&["transport"], e.to_string());
-        }
-        if let Some(queue) = self.queue.value() {
-            let visible =
-                |text: &str, max| (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-            if queue.region.as_ref().is_some_and(|r| !visible(r, 32)) {
-                check.fail(&["queue", "region"], "must be the name of a region, such as eu-west-1");
-            }
-            if queue.key.as_ref().is_some_and(|k| !visible(&k.id, 128) || !visible(k.secret.expose(), 256)) {
-                check.fail(&["queue", "accessKeyId"], "must be an access key id with its secret");
-            }
-        }
+        queues::check(self, check);
+        extras::check(self, check);
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -246,6 +230,8 @@ impl EndpointExtras {
         (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
+        extras::apply_preset(&self, options);
+        extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
         let mut statuses = Some(std::mem::take(&mut options.final_statuses));
         self.final_statuses.apply(&mut statuses);
@@ -271,17 +257,6 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
-        match self.transport {
-            Patch::Keep => {}
-            Patch::Clear => options.transport = Transport::Https,
-            // Checked before.
-            Patch::Set(name) => options.transport = name.parse().unwrap_or_default(),
-        }
-        match &self.queue {
-            Patch::Keep => {}
-            Patch::Clear => options.queue_region = None,
-            Patch::Set(queue) => options.queue_region = queue.region.clone().or(options.queue_region.take()),
-        }
         if let Some(subscription) = self.subscription.value() {
             // Formats that have a place for it name it in what is sent.
             options.subscription_id = Uid::new(subscription.id.as_str()).ok();
@@ -394,6 +369,9 @@ impl Service {
         complete(&mut endpoint)?;
         self.must_be_sendable(&endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
+        if endpoint.options.body_signing.is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -431,6 +409,9 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if checked.extras.body_signing.value().is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
             checked.clone().apply(&mut draft);
@@ -450,14 +431,6 @@ impl Service {
         }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
-    }
-
-    /// Refuses a queue that nothing could ever be sent to.
-    fn must_be_sendable(&self, endpoint: &Endpoint) -> Result<(), ServiceError> {
-        if endpoint.options.transport == Transport::Https {
-            return Ok(());
-        }
-        self.guard.check_queue(endpoint).map_err(|why| ServiceError::invalid(&["body", "url"], why))
     }
 
     /// Asks an address before its endpoint is saved, if that is wanted.
@@ -552,25 +525,13 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
-    if is_arn(&endpoint.url) {
-        endpoint.options.transport = Transport::Sqs;
-    }
-    if endpoint.options.transport == Transport::Sqs {
-        let address = QueueAddress::read(&endpoint.url, endpoint.options.queue_region.as_deref());
-        return match address {
-            Ok(queue) if endpoint.options.https_only && !is_private(queue.url.as_str()) => Err(must_be_https()),
-            Ok(_) => Ok(()),
-            Err(e) => Err(ServiceError::invalid(&["body", "url"], e.to_string())),
-        };
-    }
-    if endpoint.options.https_only && !is_private(&endpoint.url) {
-        return Err(must_be_https());
+    extras::format_carries_selection(endpoint)?;
+    let queue = queues::url_of(endpoint)?;
+    if endpoint.options.https_only && !is_private(queue.as_ref().unwrap_or(&endpoint.url)) {
+        let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
+        return Err(ServiceError::invalid(&["body", "url"], msg));
     }
     Ok(())
-}
-
-fn must_be_https() -> ServiceError {
-    ServiceError::invalid(&["body", "url"], "must begin with https:// (the endpoint's httpsOnly asks for it)")
 }
 
 /// Whether what is sent to an address cannot be read on the way: it is `https`, or a literal address of a private

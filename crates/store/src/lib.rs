@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
 pub mod lti;
 pub mod queue;
 pub mod seal;
@@ -20,6 +21,7 @@ pub mod views;
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
 pub use lti::Lti;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
@@ -32,5 +34,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti {}
-impl<T: Config + Log + Queue + Lti> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets {}
+impl<T: Config + Log + Queue + Lti + KeySets> Store for T {}

@@ -3,7 +3,7 @@
 use domain::{lti::SharedSecret, queue::QueueKey};
 use http::{HeaderMap, header};
 use serde_json::Value;
-use service::{endpoints::QueueInput, lti::SubscriptionInput};
+use service::{lti::SubscriptionInput, queues::QueueInput};
 use std::borrow::Cow;
 
 /// Names and values at most; what comes after them is not looked at.

@@ -22,7 +22,6 @@ struct Published<'a> {
 struct Always {
     event_name: Option<IgnoredAny>,
     event_time: Option<IgnoredAny>,
-    producer: Option<IgnoredAny>,
 }
 
 /// `{"metadata": …, "body": …}`, and `"subscription": {"id": …}` where there is one.
@@ -36,9 +35,6 @@ pub(crate) fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]
     let always: Always =
         serde_json::from_str(published.metadata.get()).map_err(|e| misfit("metadata", e.to_string()))?;
     let mut missing = Vec::new();
-    if always.producer.is_none() {
-        missing.push(("producer", "canvas".to_owned()));
-    }
     if always.event_name.is_none() {
         missing.push(("event_name", meta.event_type.to_string()));
     }
@@ -73,4 +69,34 @@ fn extend(out: &mut Vec<u8>, object: &str, members: &[(&str, String)]) {
         out.extend_from_slice(format!("\"{name}\":{}", quoted(value)).as_bytes());
     }
     out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{input, meta};
+
+    fn sent(payload: &str) -> Result<String, String> {
+        let input = RenderInput { subscription_id: Some("a\"b"), ..input("canvas", Format::LiveEvent) };
+        let rendered = render(&input, &meta("grade_change"), payload.as_bytes()).map_err(|e| e.to_string())?;
+        Ok(String::from_utf8(rendered.body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn name_and_time_are_always_there_and_the_rest_stays_as_it_was() {
+        let at = millis(meta("x").created_at);
+        let added = format!(r#""event_name":"grade_change","event_time":"{at}""#);
+        assert_eq!(
+            sent("{\"body\" : { \"a\" : 1.0 },\n \"metadata\": { \"b\": null } }").unwrap(),
+            format!(r#"{{"metadata":{{ "b": null,{added}}},"body":{{ "a" : 1.0 }},"subscription":{{"id":"a\"b"}}}}"#)
+        );
+        assert!(sent(r#"{"metadata":{ },"body":{}}"#).unwrap().starts_with(&format!(r#"{{"metadata":{{{added}}}"#)));
+    }
+
+    #[test]
+    fn what_is_no_live_event_is_refused() {
+        for payload in ["[]", "{}", "{\"metadata\":{}}", "{\"metadata\":[],\"body\":{}}"] {
+            assert!(sent(payload).unwrap_err().contains("live-event"), "{payload}");
+        }
+    }
 }

@@ -5,7 +5,11 @@
 
 pub(crate) mod caliper;
 pub(crate) mod live_event;
+mod play;
+mod queue;
 pub mod subscribing;
+
+pub use queue::attributes;
 
 use crate::{
     catalog::{self, EndpointDefaults, Platform},
@@ -20,7 +24,7 @@ pub static PLATFORM: Platform = Platform {
     noun: "root account",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults,
-    simulate: None,
+    simulate: Some(play::campus),
 };
 
 fn defaults() -> EndpointDefaults {

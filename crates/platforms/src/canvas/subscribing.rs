@@ -8,6 +8,9 @@ use crate::catalog::Platform;
 use domain::{Channel, EventTypeName};
 use std::{fmt, str::FromStr};
 
+/// Global ids are the institution's number times this, plus the local id.
+const SHARD: u64 = 10_000_000_000_000;
+
 /// A kind of context: what a subscription listens to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ContextType {
@@ -43,9 +46,15 @@ impl ContextType {
         matches!(self, Self::RootAccount | Self::Account)
     }
     /// The channel of one context: `course:45`, `root_account:<uuid>`. None if the id has a character that no id has.
+    /// Numbers are local ones; of a global number, which begins with that of the institution, the local part is taken.
     pub fn channel(self, id: &str) -> Option<Channel> {
         if id.is_empty() {
             return None;
+        }
+        if !self.is_named_by_uuid()
+            && let Ok(number) = id.parse::<u64>()
+        {
+            return Channel::new(&format!("{}:{}", self.name(), number % SHARD)).ok();
         }
         Channel::new(&format!("{}:{id}", self.name())).ok()
     }
@@ -225,6 +234,7 @@ mod tests {
         let channel = "Root_Account".parse::<ContextType>().unwrap().channel(uuid).unwrap();
         assert_eq!(channel.as_str(), format!("root_account:{uuid}"));
         assert_eq!(ContextType::of_channel(&channel), Some((ContextType::RootAccount, uuid)));
+        assert_eq!(ContextType::Course.channel("21070000000000565"), ContextType::Course.channel("565"));
         assert_eq!(ContextType::Course.channel("a b"), None);
         assert_eq!(ContextType::Course.channel(""), None);
         assert!("section".parse::<ContextType>().is_err());

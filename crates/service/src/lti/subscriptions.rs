@@ -5,16 +5,17 @@ use super::{LtiError, ToolActor};
 use crate::{
     Service,
     access::AppScope,
-    endpoints::{EndpointExtras, EndpointInput, QueueInput},
+    endpoints::{EndpointExtras, EndpointInput},
     error::ServiceError,
     patch::Patch,
+    queues::QueueInput,
 };
-use domain::queue::{Transport, is_arn};
 use domain::{
     AppKey, Channel, Endpoint, Format, IdOrUid, Timestamp, Uid,
     lti::{
         ContextError, ContextType, GlobalId, RootAccount, Subscription, SubscriptionId, Tool, ToolGuid, channels_of,
     },
+    queue::{Transport, is_arn},
 };
 use platforms::canvas::subscribing::{Requested, SIMILARITY_DETECTION, SIMILARITY_EVENTS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -250,9 +251,7 @@ impl Service {
     async fn subscribe_tool(&self, scope: &AppScope, tool: &Tool, wanted: Wanted) -> Result<Endpoint, LtiError> {
         let mut input = wanted.input(tool);
         // As the plagiarism platform documents it: five tries more, 30 seconds apart.
-        if let Some(preset) = platforms::catalog::retry_preset("canvas-plagiarism") {
-            input.extras.retry_schedule = Patch::Set(preset.schedule);
-        }
+        input.extras.retry_preset = Patch::Set("canvas-plagiarism".to_owned());
         Ok(self.create_endpoint(scope, input).await?)
     }
 

@@ -6,10 +6,9 @@ use super::{
 };
 use crate::{EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, Uid,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp,
     application::ApplicationOptions,
-    endpoint::{BodySigning, DeactivateAfter},
     lti::{ContextType, SharedSecret, Subscription, SubscriptionId, ToolGuid},
     queue::{QueueKey, Transport},
 };
@@ -219,9 +218,9 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             integration: Some(ToolGuid::random([2; 16])),
             automatic: true,
         }),
-        subscription_id: Some(Uid::new("470c4d60-bf6c-4feb-9dbc-8695744d43b6").unwrap()),
+        subscription_id: Some(uid("71d6dfba-0547-477d-b41d-db8cb528c6d1")),
         body_signing: Some(BodySigning::Jwt),
-        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: 2 }),
+        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: u32::MAX }),
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();

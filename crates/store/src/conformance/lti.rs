@@ -120,7 +120,7 @@ pub async fn a_registration_is_used_once_in_the_commit_that_makes_its_tool(fixtu
     let (app, other) = (w.application().await.key, w.application().await.key);
     let invited = registration(&w, app, 1);
     w.store.create_registration(invited.clone(), w.now).await.unwrap();
-    assert_eq!(w.store.registrations(app).await.unwrap(), [invited.clone()]);
+    assert_eq!(w.store.registrations(app).await.unwrap(), std::slice::from_ref(&invited));
     let wrong = w.store.create_tool(tool(&w, other, 1), Some(guid(1))).await;
     assert!(matches!(wrong, Err(StoreError::NotFound)));
     assert_eq!(w.store.tools(other).await.unwrap(), [], "nothing of it is kept");

@@ -3,14 +3,15 @@
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
 use domain::{
-    Endpoint, EndpointId, Format, RetrySchedule, Timestamp,
+    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, Timestamp,
     lti::{SharedSecret, Subscription},
     queue::{QueueKey, Transport},
 };
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
-    endpoints::{EndpointChange, EndpointExtras, EndpointInput, QueueInput},
+    endpoints::{EndpointChange, EndpointExtras, EndpointInput},
+    queues::QueueInput,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -54,6 +55,19 @@ struct QueueOut {
     /// The key to write with, its middle left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key_id: Option<String>,
+}
+
+/// How many messages may be given up within 24 hours. A message counts once, when its last try failed.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described here; the type of the domain reads and writes it.
+#[schema(as = DeactivateAfter)]
+struct DeactivateAfterIo {
+    /// Because no answer came in time.
+    #[schema(minimum = 1)]
+    timeouts: u32,
+    /// Because of anything else that the receiver did.
+    #[schema(minimum = 1)]
+    errors: u32,
 }
 
 /// An endpoint to create or put.
@@ -107,8 +121,8 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -144,6 +158,23 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<QueueIn>)]
     queue: Patch<QueueIn>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -175,6 +206,10 @@ impl From<EndpointIn> for EndpointInput {
                 transport: e.transport,
                 queue: e.queue.map(Into::into),
                 subscription: Patch::Keep,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
             },
         }
     }
@@ -237,8 +272,8 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -274,6 +309,23 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<QueueIn>)]
     queue: Patch<QueueIn>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -304,6 +356,10 @@ impl From<EndpointPatch> for EndpointChange {
                 transport: e.transport,
                 queue: e.queue.map(Into::into),
                 subscription: Patch::Keep,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
             },
         }
     }
@@ -424,6 +480,17 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     subscription: Option<Subscription>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Option<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription_id: Option<String>,
+    /// What the body is signed as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Option<BodySigning>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -447,6 +514,9 @@ impl From<Endpoint> for EndpointOut {
                 access_key_id: e.secrets.queue.as_ref().map(QueueKey::masked),
             }),
             subscription: e.options.subscription,
+            deactivate_after: e.options.deactivate_after,
+            subscription_id: e.options.subscription_id.map(Into::into),
+            body_signing: e.options.body_signing,
         }
     }
 }
