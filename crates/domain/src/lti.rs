@@ -332,11 +332,11 @@ pub fn channels_of(kind: ContextType, id: &str, account: &RootAccount) -> Result
             Channel::new(id)?;
             let mut labels = BTreeSet::from([label(kind, &id)?]);
             if let Ok(number) = id.parse::<GlobalId>() {
-                match number.shard() {
-                    0 => labels.insert(label(kind, &GlobalId::on_shard(account.id.shard(), number.0))?),
-                    shard if shard == account.id.shard() => labels.insert(label(kind, &number.local())?),
-                    _ => false,
+                let other = match number.shard() {
+                    0 => GlobalId::on_shard(account.id.shard(), number.0),
+                    _ => GlobalId(number.local()),
                 };
+                labels.insert(label(kind, &other)?);
             }
             Ok(labels)
         }
@@ -392,7 +392,7 @@ mod tests {
         let both = vec!["assignment:21070000000000565".to_owned(), "assignment:565".to_owned()];
         assert_eq!(labels(ContextType::Assignment, "565"), Ok(both.clone()));
         assert_eq!(labels(ContextType::Assignment, "21070000000000565"), Ok(both));
-        assert_eq!(labels(ContextType::Course, "30000000000007"), Ok(vec!["course:30000000000007".to_owned()]));
+        assert_eq!(labels(ContextType::Course, "30000000000007"), Ok(vec!["course:30000000000007".to_owned(), "course:7".to_owned()]));
         assert_eq!(labels(ContextType::Account, "abc"), Ok(vec!["account:abc".to_owned()]));
     }
 
