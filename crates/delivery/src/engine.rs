@@ -4,9 +4,9 @@
 //! when it runs: a lane asks for the next thing to do ([`crate::lane::Next`]), [`Shared::pump`] does it.
 
 use crate::{
-    lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
     given_up::GivenUp,
     jws::Signers,
+    lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
     prepare::{Around, NotSent, Prepared, without_body_secret},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
@@ -539,8 +539,7 @@ impl Shared {
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
         let manual = job.trigger == Trigger::Manual;
-        let around =
-            Around { public_url: &self.parts.settings.public_url, now: began, signers: &self.signers };
+        let around = Around { public_url: &self.parts.settings.public_url, now: began, signers: &self.signers };
         let content = prepared.content(entry, endpoint, &job.message, around).await;
         let (outcome, took) = match (&prepared.target, content) {
             (_, Err(NotSent::FilteredOut)) => {

@@ -5,9 +5,7 @@
 
 use crate::jws::Signers;
 use bytes::Bytes;
-use domain::{
-    BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL,
-};
+use domain::{BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::Target;
 use platforms::{

@@ -117,9 +117,7 @@ mod tests {
         assert_eq!((key.e.as_str(), decode(&key.n).len(), key.kid.len()), ("AQAB", 256, 43));
         let public = RsaPublicKeyComponents { n: decode(&key.n), e: decode(&key.e) };
         let signed = &token[..token.len() - parts[2].len() - 1];
-        let verify = |signed: &str| {
-            public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &decode(parts[2]))
-        };
+        let verify = |signed: &str| public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &decode(parts[2]));
         assert!(verify(signed).is_ok() && verify(&signed.replace('.', "x.")).is_err());
         assert_ne!(generate_body_key().kid, key.kid);
     }

@@ -65,6 +65,7 @@ pub(crate) fn format_carries_selection(endpoint: &Endpoint) -> Result<(), Servic
     if without.is_empty() {
         return Ok(());
     }
-    let msg = format!("the format {format} has no form for {}: leave them out, or use another format", without.join(", "));
+    let msg =
+        format!("the format {format} has no form for {}: leave them out, or use another format", without.join(", "));
     Err(ServiceError::invalid(&["body", "eventTypes"], msg))
 }

@@ -143,7 +143,8 @@ impl Work {
         if !event.starts_with("logged_") {
             contexts.extend([(ContextType::Account, FACULTY), (ContextType::Course, &course)]);
         }
-        let about_work = ["submission_", "grade_change", "plagiarism_", "quiz_", "rubric_", "discussion_entry_submitted"];
+        let about_work =
+            ["submission_", "grade_change", "plagiarism_", "quiz_", "rubric_", "discussion_entry_submitted"];
         if about_work.iter().any(|start| event.starts_with(start)) {
             contexts.push((ContextType::Assignment, &assignment));
         }

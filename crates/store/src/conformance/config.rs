@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp,
+    application::ApplicationOptions,
 };
 use std::{collections::BTreeSet, time::Duration};
 

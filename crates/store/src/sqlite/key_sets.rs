@@ -21,8 +21,7 @@ fn sealed(sealer: &Sealer, app: AppKey, key: &BodyKey) -> Result<Vec<u8>, StoreE
 }
 
 fn opened(sealer: &Sealer, app: AppKey, column: &'static str, sealed: &[u8]) -> Result<BodyKey, StoreError> {
-    let corrupt =
-        |problem: String| StoreError::Corrupt { table: "key_set", column, row: app.0.to_string(), problem };
+    let corrupt = |problem: String| StoreError::Corrupt { table: "key_set", column, row: app.0.to_string(), problem };
     let plain = sealer.open(sealed, &place(app)).map_err(|e| corrupt(e.to_string()))?;
     serde_json::from_slice(&plain).map_err(|e| corrupt(e.to_string()))
 }
@@ -48,12 +47,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Sealed> {
     })
 }
 
-fn one(
-    conn: &Connection,
-    sealer: &Sealer,
-    condition: &str,
-    params: impl Params,
-) -> Result<Option<KeySet>, StoreError> {
+fn one(conn: &Connection, sealer: &Sealer, condition: &str, params: impl Params) -> Result<Option<KeySet>, StoreError> {
     let found = conn
         .prepare_cached(&format!("{SELECT} WHERE {condition}"))
         .and_then(|mut s| s.query_row(params, row).optional())

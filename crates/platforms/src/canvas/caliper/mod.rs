@@ -157,8 +157,7 @@ struct Source {
 
 impl Source {
     fn read(payload: &[u8], meta: &MessageMeta) -> Result<Self, RenderError> {
-        let mut whole: Map<String, Value> =
-            serde_json::from_slice(payload).map_err(|e| misfit("", e.to_string()))?;
+        let mut whole: Map<String, Value> = serde_json::from_slice(payload).map_err(|e| misfit("", e.to_string()))?;
         let mut part = |name: &str| match whole.remove(name) {
             Some(Value::Object(members)) => Ok(members),
             Some(_) => Err(misfit(name, "is not an object")),

@@ -19,11 +19,7 @@ pub(super) fn form(event_type: &str) -> Option<&'static Form> {
     FORMS.iter().find(|(name, _)| *name == event_type).map(|(_, form)| form)
 }
 
-const fn form_of(
-    kind: &'static str,
-    action: &'static str,
-    make: fn(&Source) -> Result<Happened, RenderError>,
-) -> Form {
+const fn form_of(kind: &'static str, action: &'static str, make: fn(&Source) -> Result<Happened, RenderError>) -> Form {
     Form { kind, action, make }
 }
 
@@ -161,12 +157,10 @@ fn attachment(s: &Source, date: &'static str) -> Result<Happened, RenderError> {
 
 fn course(s: &Source, state: bool) -> Result<Happened, RenderError> {
     let id = s.needed_id("course_id")?;
-    let ours = Object::new()
-        .with("entity_id", id.clone())
-        .with("workflow_state", s.body("workflow_state").filter(|_| state));
-    let object = entity(urn("course", &id), "CourseOffering")
-        .with("name", s.body("name"))
-        .with("extensions", extensions(ours));
+    let ours =
+        Object::new().with("entity_id", id.clone()).with("workflow_state", s.body("workflow_state").filter(|_| state));
+    let object =
+        entity(urn("course", &id), "CourseOffering").with("name", s.body("name")).with("extensions", extensions(ours));
     to(object, s.context())
 }
 
@@ -183,19 +177,15 @@ fn discussion_entry(s: &Source) -> Result<Happened, RenderError> {
 fn discussion_topic(s: &Source) -> Result<Happened, RenderError> {
     let id = s.needed_id("discussion_topic_id")?;
     let ours = Object::new().with("is_announcement", s.body("is_announcement")).with("entity_id", id.clone());
-    let object = entity(urn("discussion", &id), "Thread")
-        .with("name", s.body("title"))
-        .with("extensions", extensions(ours));
+    let object =
+        entity(urn("discussion", &id), "Thread").with("name", s.body("title")).with("extensions", extensions(ours));
     to(object, s.own_context())
 }
 
 fn enrollment(s: &Source, modified: bool) -> Result<Happened, RenderError> {
     let id = s.needed_id("enrollment_id")?;
-    let place = s.body_id("course_id").map(|course| Place {
-        course,
-        section: s.body_id("course_section_id"),
-        is_shown: true,
-    });
+    let place =
+        s.body_id("course_id").map(|course| Place { course, section: s.body_id("course_section_id"), is_shown: true });
     let ours = Object::new()
         .with("course_id", s.body_id("course_id").map(|id| urn("course", &id)))
         .with("course_section_id", place.as_ref().filter(|p| p.section.is_some()).map(Place::urn))
@@ -269,9 +259,9 @@ fn group_category(s: &Source) -> Result<Happened, RenderError> {
 
 /// A group, and the set that it is part of.
 fn group_object(s: &Source, entity_id: String) -> Result<Object, RenderError> {
-    let set = s.body_id("group_category_id").map(|id| {
-        entity(urn("groupCategory", &id), "Entity").with("name", s.body("group_category_name"))
-    });
+    let set = s
+        .body_id("group_category_id")
+        .map(|id| entity(urn("groupCategory", &id), "Entity").with("name", s.body("group_category_name")));
     Ok(entity(urn("group", &s.needed_id("group_id")?), "Group")
         .with("name", s.body("group_name"))
         .with("extensions", extensions(Object::new().with("entity_id", entity_id)))
@@ -353,8 +343,7 @@ fn user_account(s: &Source) -> Result<Happened, RenderError> {
 fn page(s: &Source) -> Result<Happened, RenderError> {
     let id = s.needed_id("wiki_page_id")?;
     let ours = Object::new().with("body", s.body("body")).with("entity_id", id.clone());
-    let object = entity(urn("wikiPage", &id), "Page")
-        .with("name", s.body("title"))
-        .with("extensions", extensions(ours));
+    let object =
+        entity(urn("wikiPage", &id), "Page").with("name", s.body("title")).with("extensions", extensions(ours));
     to(object, s.context())
 }
