@@ -266,7 +266,7 @@ pub enum Subject {
 }
 
 /// The kind of a subscription's context.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextType {
     /// One assignment.
@@ -280,6 +280,26 @@ pub enum ContextType {
 }
 
 impl ContextType {
+    /// All of them, the widest first.
+    pub const ALL: [Self; 4] = [Self::RootAccount, Self::Account, Self::Course, Self::Assignment];
+    /// The channel of one context: `course:45`, `root_account:<uuid>`. None if the id has a character that no id has.
+    /// Of a global number, which begins with that of the institution, the local part is taken.
+    pub fn channel(self, id: &str) -> Option<Channel> {
+        Channel::new(id).ok()?;
+        match (self, id.parse::<GlobalId>()) {
+            (Self::Course | Self::Assignment, Ok(number)) => {
+                Channel::new(&format!("{}:{}", self.name(), number.local()))
+            }
+            _ => Channel::new(&format!("{}:{id}", self.name())),
+        }
+        .ok()
+    }
+    /// The context that a channel stands for, and its id.
+    pub fn of_channel(channel: &Channel) -> Option<(Self, &str)> {
+        let (name, id) = channel.as_str().split_once(':')?;
+        let context = Self::ALL.into_iter().find(|c| c.name() == name)?;
+        (!id.is_empty()).then_some((context, id))
+    }
     /// As Canvas writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -296,13 +316,17 @@ impl ContextType {
 #[error("ContextType must be assignment, course, account or root_account")]
 pub struct UnknownContextType;
 
+impl fmt::Display for ContextType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl FromStr for ContextType {
     type Err = UnknownContextType;
+    /// In any case, since old tools write `Course`.
     fn from_str(text: &str) -> Result<Self, UnknownContextType> {
-        [Self::Assignment, Self::Course, Self::Account, Self::RootAccount]
-            .into_iter()
-            .find(|t| t.name().eq_ignore_ascii_case(text))
-            .ok_or(UnknownContextType)
+        Self::ALL.into_iter().find(|t| t.name().eq_ignore_ascii_case(text)).ok_or(UnknownContextType)
     }
 }
 
@@ -392,7 +416,10 @@ mod tests {
         let both = vec!["assignment:21070000000000565".to_owned(), "assignment:565".to_owned()];
         assert_eq!(labels(ContextType::Assignment, "565"), Ok(both.clone()));
         assert_eq!(labels(ContextType::Assignment, "21070000000000565"), Ok(both));
-        assert_eq!(labels(ContextType::Course, "30000000000007"), Ok(vec!["course:30000000000007".to_owned(), "course:7".to_owned()]));
+        assert_eq!(
+            labels(ContextType::Course, "30000000000007"),
+            Ok(vec!["course:30000000000007".to_owned(), "course:7".to_owned()])
+        );
         assert_eq!(labels(ContextType::Account, "abc"), Ok(vec!["account:abc".to_owned()]));
     }
 
