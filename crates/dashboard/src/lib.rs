@@ -15,6 +15,7 @@ mod form;
 mod health;
 mod messages;
 mod page;
+mod queue;
 mod repair;
 mod session;
 mod settings_of_endpoint;

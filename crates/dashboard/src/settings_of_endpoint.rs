@@ -6,6 +6,7 @@ use crate::{
     events::{Group, catalogue, grouped},
     form::{Fields, Form},
     page::{Answer, Frame, Page, PageError, app_path, go, in_words, is_about_input, show},
+    queue,
     session::Visitor,
 };
 use askama::Template;
@@ -26,6 +27,7 @@ struct AdvancedPage {
     retry: String,
     statuses: String,
     ordered: bool,
+    queue: String,
     format: &'static str,
     format_words: &'static str,
     filter: String,
@@ -65,6 +67,7 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         },
         statuses: if e.options.final_statuses.is_empty() { "none".to_owned() } else { list(&e.options.final_statuses) },
         ordered: e.options.ordered,
+        queue: queue::in_words(&e),
         format: e.options.format.name(),
         format_words: e.options.format.description(),
         filter: e.options.filter.clone().unwrap_or_default(),
@@ -85,6 +88,7 @@ enum Fact {
     Retry,
     Statuses,
     Ordered,
+    Queue,
     Headers,
     Format,
     Filter,
@@ -103,6 +107,7 @@ impl Fact {
             "retry" => Self::Retry,
             "statuses" => Self::Statuses,
             "ordered" => Self::Ordered,
+            "queue" => Self::Queue,
             "headers" => Self::Headers,
             "format" => Self::Format,
             "filter" => Self::Filter,
@@ -128,6 +133,7 @@ impl Fact {
             }
             Self::Statuses => ("Final answers", "HTTP statuses after which no try follows, such as 404, 422."),
             Self::Ordered => ("Keep order", "Messages with the same order key go one after the other."),
+            Self::Queue => ("Transport", queue::HINT),
             Self::Headers => (
                 "Headers",
                 "One per line, as name: value. A line with dots for a value keeps the value that is stored; a line \
@@ -167,14 +173,14 @@ impl EditPage {
         kind == match self.fact {
             Fact::Events => "events",
             Fact::Ordered => "ordered",
-            Fact::Headers | Fact::Filter | Fact::Transform => "lines",
+            Fact::Queue | Fact::Headers | Fact::Filter | Fact::Transform => "lines",
             Fact::Format => "format",
             _ => "line",
         }
     }
 }
 
-const HIDDEN: &str = "••••••";
+pub(crate) const HIDDEN: &str = "••••••";
 
 async fn edit_page(
     visitor: &Visitor,
@@ -193,6 +199,7 @@ async fn edit_page(
         Fact::Retry => e.options.retry_schedule.as_ref().map(|s| s.to_string().replace(',', ", ")).unwrap_or_default(),
         Fact::Statuses => list(&e.options.final_statuses),
         Fact::Ordered => if e.options.ordered { "on" } else { "" }.to_owned(),
+        Fact::Queue => queue::lines(e),
         Fact::Headers => {
             let shown = visitor.service().endpoint_headers(scope, &e.id.to_string()).await?;
             let open = shown.headers.iter().map(|(n, v)| format!("{n}: {v}"));
@@ -270,6 +277,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
         Fact::Filter => change.extras.filter = Patch::replace(form.some("value")),
         Fact::Transform => change.extras.transform = Patch::replace(form.some("value")),
+        Fact::Queue => change = queue::change(text)?,
         Fact::Headers => {}
     }
     Ok(change)
