@@ -2,7 +2,7 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -95,6 +95,11 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -123,6 +128,7 @@ impl From<EndpointIn> for EndpointInput {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -214,6 +220,11 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -241,6 +252,7 @@ impl From<EndpointPatch> for EndpointChange {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -306,6 +318,27 @@ impl From<&Endpoint> for EndpointFields {
     }
 }
 
+/// Who agreed that the address gets data about people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StudentDataOut {
+    /// The name that was given, or what kind of access it was.
+    confirmed_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    confirmed_at: Timestamp,
+    /// The host that was named as the one who gets it.
+    recipient: String,
+    /// False since the endpoint got another address, or gets more: somebody has to agree anew.
+    current: bool,
+}
+
+impl From<StudentDataConfirmation> for StudentDataOut {
+    fn from(c: StudentDataConfirmation) -> Self {
+        Self { confirmed_by: c.by, confirmed_at: c.at, recipient: c.recipient, current: !c.outdated }
+    }
+}
+
 /// An endpoint. Its secret and its headers are shown elsewhere.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -350,6 +383,9 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// Who agreed that the address gets data about people; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_data: Option<StudentDataOut>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -367,6 +403,7 @@ impl From<Endpoint> for EndpointOut {
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            student_data: e.options.student_data.map(Into::into),
         }
     }
 }
