@@ -12,7 +12,7 @@ use crate::{
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Application, Endpoint, Order, PageQuery};
+use domain::{Endpoint, Order, PageQuery};
 use service::{
     AppScope, Capability, Patch, ServiceError,
     endpoints::{EndpointChange, EndpointExtras, EndpointInput},

@@ -31,9 +31,12 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(disclosure: Disclosure, form: &Fields) -> Self {
+        // What names people comes first.
+        let mut fields: Vec<_> = disclosure.fields.into_iter().collect();
+        fields.sort_by_key(|(_, class)| *class);
         Self {
             recipient: disclosure.recipient,
-            fields: disclosure.fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+            fields: fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
             silent: disclosure.silent,
             warning: disclosure.warning.unwrap_or_default(),
             name: form.get("agreed-by").to_owned(),
