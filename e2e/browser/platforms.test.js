@@ -23,7 +23,9 @@ async function startReceiver() {
     request.on("data", (part) => (body += part));
     request.on("end", () => {
       received.push({ path: request.url, body, headers: request.headers });
-      response.writeHead(200).end("ok");
+      const secret = request.headers["x-hook-secret"];
+      const confirms = secret && request.url.startsWith("/confirms");
+      response.writeHead(200, confirms ? { "x-hook-secret": secret } : {}).end("ok");
     });
   });
   http.listen(0, "127.0.0.1");
@@ -318,6 +320,21 @@ test("Instruqt: add, edit, test and delete an endpoint as its documentation says
   await page.getByRole("dialog").getByRole("button", { name: "Delete endpoint" }).click();
   await page.getByText("The endpoint was deleted.").waitFor();
   assert.deepEqual(await endpointsOf("instruqt"), []);
+});
+
+test("a receiver can be asked before its endpoint is added", async () => {
+  for (const [path, agrees] of [["/silent", false], ["/confirms", true]]) {
+    await go(`/applications/${apps.instruqt.id}/endpoints/new`);
+    await page.getByLabel("Address").fill(receiver.url + path);
+    await button("Choose events").click();
+    await button("Review").click();
+    await page.getByLabel("Ask the receiver first").selectOption({ label: "It has to repeat X-Hook-Secret" });
+    await page.getByLabel(/may get this data/).check();
+    await button("Add endpoint").click();
+    if (agrees) await page.getByText("The endpoint was added.").waitFor();
+    else assert.match(await page.getByRole("alert").innerText(), /X-Hook-Secret/);
+  }
+  assert.deepEqual((await endpointsOf("instruqt")).map((e) => e.url), [`${receiver.url}/confirms`]);
 });
 
 test("filter and transform are tried on an example before they are saved", async () => {

@@ -2,7 +2,7 @@
 //! platform puts the secret into the body; each of their endpoints is shown, and most have one.
 
 use crate::{
-    endpoint::path,
+    endpoint::{address, path},
     endpoints::all_endpoints,
     form::{Fields, Form},
     health,
@@ -32,6 +32,9 @@ struct Choice {
 struct Settings {
     id: String,
     path: String,
+    /// Its address as it may be shown to everybody.
+    address: String,
+    /// The same in full, for those who may change it.
     url: String,
     mark: Mark,
     word: &'static str,
@@ -75,6 +78,7 @@ async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<S
     Ok(Settings {
         id: e.id.to_string(),
         path: path(scope.application(), e),
+        address: address(e),
         url: e.url.clone(),
         mark,
         word,

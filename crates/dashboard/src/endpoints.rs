@@ -113,6 +113,8 @@ struct NewPage {
     total: usize,
     /// Whether nothing is sent while nothing is ticked.
     only_selected: bool,
+    /// How the address is asked before it is saved.
+    handshake: String,
     /// What is asked before student data leaves, if any does.
     asked: Option<Asked>,
     url_problem: String,
@@ -149,6 +151,7 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
         groups: grouped(&types, &events, &path),
         total: types.len(),
         only_selected: service::platform::about(app).defaults.options().only_selected,
+        handshake: form.get("handshake").to_owned(),
         events,
         asked,
         url_problem: String::new(),
@@ -216,7 +219,11 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         metadata: BTreeMap::new(),
         version: 1,
         headers: None,
-        extras: EndpointExtras { student_data: agreed, ..EndpointExtras::default() },
+        extras: EndpointExtras {
+            student_data: agreed,
+            handshake: Patch::replace(form.some("handshake")),
+            ..EndpointExtras::default()
+        },
     };
     match visitor.service().create_endpoint(&scope, input).await {
         Ok(endpoint) => {
