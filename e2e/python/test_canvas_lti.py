@@ -633,3 +633,73 @@ def test_an_account_deleted_is_an_account_gone(account, hook):
     assert account.api.delete(f"/app/{account.id}").status_code == 204
     assert tool.ask().json() == {"error": "invalid_grant"}
     assert eventually(lambda: tool.call("GET").status_code == 401)
+
+
+# The page for people.
+
+
+def test_the_dashboard_makes_keys_tools_and_invitations_and_shows_secrets_once(new_server, hook):
+    import html
+    import re
+
+    from conftest import connect
+
+    server = new_server().start()
+    api = connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu")
+    account = Account(api)
+    browser = httpx.Client(base_url=server.url, follow_redirects=True, timeout=20)
+    browser.headers["origin"] = server.url
+    link = server.command("sign-in").stdout.strip().splitlines()[-1].split()[-1]
+    page = browser.post("/sign-in", data={"token": link})
+    assert "Sign out" in page.text, page.text
+    path = f"/applications/{account.id}/tools"
+    assert f'href="{path}"' in browser.get(f"/applications/{account.id}").text
+
+    made = browser.post(f"{path}/keys", data={"name": "<b>Vendor</b>"})
+    id, secret = re.findall(r'<code class="secret">([^<]+)</code>', made.text)
+    assert "&#60;b&#62;Vendor" in made.text or "&lt;b&gt;Vendor" in made.text
+    assert secret not in browser.get(path).text
+    made = browser.post(f"{path}/installed", data={"name": "Checker", "key": id})
+    guid, shared = re.findall(r'<code class="secret">([^<]+)</code>', made.text)
+    assert shared not in browser.get(path).text
+    tool = Tool(server.url, guid, shared, account.uuid)
+    tool.subscribed(**wanted(account, hook))
+    assert "1 subscription" in browser.get(path).text
+    browser.post(f"{path}/installed/{guid}/state", data={"to": "off"})
+    assert tool.ask().status_code == 400
+    browser.post(f"{path}/installed/{guid}/state", data={"to": "on"})
+    assert tool.ask().status_code == 200
+
+    invited = browser.post(f"{path}/invitations", data={"registration_url": "https://tool.example/register"})
+    assert "form-action 'self' https://tool.example;" in invited.headers["content-security-policy"]
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', invited.text))
+    vendor = Tool(server.url, int(id), secret, account.uuid)
+    assert vendor.ask(url=html.unescape(form["oauth2_access_token_url"]), code=form["reg_key"]).status_code == 200
+    odd = browser.post(f"{path}/invitations", data={"registration_url": "javascript:alert(1)"})
+    assert "must begin with https" in odd.text and "tool.example" not in odd.headers["content-security-policy"]
+
+    browser.post(f"{path}/account", data={"uuid": "new-uuid", "id": "21070000000000001", "guid": "g", "platform_url": ""})
+    assert api.get(f"{account.path}/account").json()["uuid"] == "new-uuid"
+    browser.post(f"{path}/installed/{guid}/delete")
+    browser.post(f"{path}/keys/{id}/delete")
+    assert api.get(f"{account.path}/tool-proxy").json() == api.get(f"{account.path}/developer-key").json() == {"data": []}
+    # Of a platform without tools there is no such page in the rail.
+    plain = api.app()["id"]
+    assert "/tools" not in browser.get(f"/applications/{plain}").text
+
+
+def test_the_commands_of_the_documentation_work(new_server):
+    import subprocess
+    from pathlib import Path
+
+    from conftest import connect
+
+    server = new_server().start()
+    page = (Path(__file__).parents[2] / "docs" / "platforms" / "canvas-lti.md").read_text()
+    commands = "\n".join(part.split("```")[0] for part in page.split("```sh\n")[1:])
+    commands = commands.replace("$(schoolbell token)", server.command("token").stdout.strip())
+    commands = commands.replace("http://127.0.0.1:8484", server.url)
+    head = 'set -eu\ncurl() { command curl -sS --fail-with-body -H "content-type: application/json" "$@"; }\n'
+    done = subprocess.run(["bash", "-c", head + commands], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu").get("/app/high/lti/account").json()["uuid"].startswith("VicY")

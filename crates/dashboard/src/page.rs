@@ -26,12 +26,16 @@ pub(crate) struct Frame {
 /// The rooms of an application, at the side.
 pub(crate) struct Rail {
     pub(crate) name: String,
+    /// Its platform's name for people.
     pub(crate) platform: String,
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
     /// Whether it may have tools of Canvas.
     pub(crate) tools: bool,
+    /// Whether the secret travels in the body there: then there is a page for that.
+    pub(crate) has_webhook_settings: bool,
+    pub(crate) has_submissions: bool,
 }
 
 /// A room of an application.
@@ -41,6 +45,8 @@ pub(crate) enum Room {
     Messages,
     Events,
     Tools,
+    WebhookSettings,
+    Submissions,
     Settings,
 }
 
@@ -51,6 +57,8 @@ impl Rail {
             Room::Messages => "messages",
             Room::Events => "events",
             Room::Tools => "tools",
+            Room::WebhookSettings => "webhook",
+            Room::Submissions => "submissions",
             Room::Settings => "settings",
         }
     }
@@ -82,12 +90,15 @@ impl Frame {
     }
     /// Of a page in an application.
     pub(crate) fn of(visitor: &Visitor, app: &Application, room: Room, title: impl Into<String>) -> Self {
+        let about = service::platform::about(app);
         let rail = Rail {
             name: app.name.clone(),
-            platform: app.options.platform.clone().unwrap_or_default(),
+            platform: about.title.to_owned(),
             path: app_path(app),
             room,
             tools: service::lti::has_tools(app),
+            has_webhook_settings: about.defaults.body_secret,
+            has_submissions: about.has_submissions,
         };
         let mut frame = Self::new(visitor, title);
         if visitor.is_operator() {
@@ -284,6 +295,8 @@ mod tests {
             path: HOSTILE.into(),
             room: Room::Events,
             tools: true,
+            has_webhook_settings: true,
+            has_submissions: true,
         };
         let page = ConfirmPage {
             frame: Frame {

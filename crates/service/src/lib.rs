@@ -11,10 +11,12 @@ pub mod attempts;
 pub mod body_keys;
 pub mod check;
 pub mod dry_run;
+mod endpoint_stats;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
 mod extras;
+mod fit;
 pub mod headers;
 pub mod history;
 pub mod hooks;
@@ -24,7 +26,7 @@ pub mod messages;
 pub mod operational;
 pub mod organization;
 pub mod patch;
-mod platform;
+pub mod platform;
 pub mod portal;
 pub mod publish;
 pub mod queues;
@@ -32,6 +34,7 @@ mod schemas;
 pub mod seams;
 pub mod secrets;
 pub mod sign_in;
+pub mod student_data;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -106,6 +109,7 @@ pub struct Service {
     tokens: Arc<Tokens>,
     bearers: lti::Bearers,
     accepted: metrics::Counter,
+    validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
@@ -125,6 +129,7 @@ impl Service {
             bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
         }

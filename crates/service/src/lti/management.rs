@@ -294,7 +294,7 @@ impl Service {
             e => e,
         })?;
         if let Some(url) = &input.event_url {
-            self.may_have_address(scope, url)?;
+            self.may_have_address(scope, url).await?;
         }
         let now = self.now();
         // Plagiarism detection is for those who say where its events go.

@@ -237,7 +237,7 @@ impl Service {
         let mut problems = proxy.problems(&profile);
         let scope = self.scope_of(registrant.registration.app).await?;
         if let Some(url) = &proxy.event_url
-            && let Err(ServiceError::Invalid(found)) = self.may_have_address(&scope, url)
+            && let Err(ServiceError::Invalid(found)) = self.may_have_address(&scope, url).await
         {
             problems
                 .extend(found.iter().map(|p| ("invalid_services", format!("vnd.Canvas.SubmissionEvent: {}", p.msg))));

@@ -3,7 +3,7 @@
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
 use domain::{
-    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, Timestamp,
+    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp,
     lti::{SharedSecret, Subscription},
     queue::{QueueKey, Transport},
 };
@@ -175,6 +175,11 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -210,6 +215,7 @@ impl From<EndpointIn> for EndpointInput {
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
                 body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -326,6 +332,11 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -360,6 +371,7 @@ impl From<EndpointPatch> for EndpointChange {
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
                 body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -422,6 +434,27 @@ impl From<&Endpoint> for EndpointFields {
             created_at: e.created_at,
             updated_at: e.updated_at,
         }
+    }
+}
+
+/// Who agreed that the address gets data about people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StudentDataOut {
+    /// The name that was given, or what kind of access it was.
+    confirmed_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    confirmed_at: Timestamp,
+    /// The host that was named as the one who gets it.
+    recipient: String,
+    /// False since the endpoint got another address, or gets more: somebody has to agree anew.
+    current: bool,
+}
+
+impl From<StudentDataConfirmation> for StudentDataOut {
+    fn from(c: StudentDataConfirmation) -> Self {
+        Self { confirmed_by: c.by, confirmed_at: c.at, recipient: c.recipient, current: !c.outdated }
     }
 }
 
@@ -491,6 +524,9 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     body_signing: Option<BodySigning>,
+    /// Who agreed that the address gets data about people; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_data: Option<StudentDataOut>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -517,6 +553,7 @@ impl From<Endpoint> for EndpointOut {
             deactivate_after: e.options.deactivate_after,
             subscription_id: e.options.subscription_id.map(Into::into),
             body_signing: e.options.body_signing,
+            student_data: e.options.student_data.map(Into::into),
         }
     }
 }
