@@ -7,7 +7,7 @@ use crate::{
     applications::CHANGE_TRIES,
     check::Check,
     error::{Problem, ServiceError},
-    headers,
+    extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
     platform,
@@ -15,8 +15,8 @@ use crate::{
     secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use platforms::Expression;
 use std::{
@@ -89,6 +89,14 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// A named choice of waits, final answers and limits; not stored as such.
+    pub retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in a day.
+    pub deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    pub subscription_id: Patch<String>,
+    /// What the body is signed as: `jwt`.
+    pub body_signing: Patch<String>,
     /// Somebody agrees that the address gets data about people: a name, or nothing.
     pub student_data: Patch<String>,
 }
@@ -201,6 +209,7 @@ impl EndpointExtras {
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
+        extras::check(self, check);
         if self.student_data.value().is_some_and(|name| name.chars().count() > student_data::NAME_MAX) {
             check.fail(&["studentDataConfirmedBy"], format!("must be at most {} characters", student_data::NAME_MAX));
         }
@@ -216,6 +225,8 @@ impl EndpointExtras {
         (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
+        extras::apply_preset(&self, options);
+        extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
         let mut statuses = Some(std::mem::take(&mut options.final_statuses));
         self.final_statuses.apply(&mut statuses);
@@ -342,6 +353,9 @@ impl Service {
         }
         complete(&mut endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
+        if endpoint.options.body_signing.is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -379,6 +393,9 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if checked.extras.body_signing.value().is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let (now, agreed) = (self.now(), checked.extras.student_data.clone());
         let apply = |endpoint: &mut Endpoint| {
             let before = endpoint.clone();
@@ -519,6 +536,7 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
+    extras::format_carries_selection(endpoint)?;
     if endpoint.options.https_only && !is_private(&endpoint.url) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
         return Err(ServiceError::invalid(&["body", "url"], msg));

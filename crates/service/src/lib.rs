@@ -8,11 +8,13 @@ pub mod access;
 pub mod actor;
 pub mod applications;
 pub mod attempts;
+pub mod body_keys;
 pub mod check;
 pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
+mod extras;
 mod fit;
 pub mod headers;
 pub mod history;
@@ -42,7 +44,7 @@ pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, Sig
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, OrganizationId, Timestamp};
+use domain::{ApplicationId, Ksuid, OrganizationId, Timestamp};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
@@ -136,6 +138,11 @@ impl Service {
     /// Makes and reads tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Where receivers find the public halves of the keys that sign an application's bodies.
+    pub fn jwks_url(&self, app: ApplicationId) -> String {
+        format!("{}/api/lti/jwks/{app}", self.settings.public_url)
     }
 
     /// Whether the store answers.

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -19,6 +20,7 @@ pub mod views;
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
     Purged, Queue, Record, Settle, Step, Ticket,
@@ -30,5 +32,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue {}
-impl<T: Config + Log + Queue> Store for T {}
+pub trait Store: Config + Log + Queue + KeySets {}
+impl<T: Config + Log + Queue + KeySets> Store for T {}

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, StudentDataConfirmation, Timestamp,
-    application::ApplicationOptions,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
+    StudentDataConfirmation, Timestamp, application::ApplicationOptions,
 };
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
@@ -204,6 +204,9 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         unsigned: true,
         https_only: true,
         only_selected: true,
+        subscription_id: Some(uid("71d6dfba-0547-477d-b41d-db8cb528c6d1")),
+        body_signing: Some(BodySigning::Jwt),
+        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: u32::MAX }),
         student_data: Some(StudentDataConfirmation {
             by: "Ada Example".into(),
             at: Timestamp::from_micros(1_234_567),
