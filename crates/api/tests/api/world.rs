@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use domain::{DeliveryRef, EndpointRef, IdOrUid, OrganizationId, Secret, Timestamp, Trigger};
+use domain::{EndpointRef, IdOrUid, OrganizationId, Secret, Timestamp, Trigger};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
