@@ -15,6 +15,7 @@ pub mod endpoints;
 pub mod error;
 pub mod event_types;
 mod extras;
+mod fit;
 pub mod headers;
 pub mod history;
 pub mod hooks;
@@ -23,13 +24,14 @@ pub mod messages;
 pub mod operational;
 pub mod organization;
 pub mod patch;
-mod platform;
+pub mod platform;
 pub mod portal;
 pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
 pub mod sign_in;
+pub mod student_data;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -103,6 +105,7 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
+    validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
@@ -121,6 +124,7 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
         }
