@@ -310,7 +310,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Channels => change.channels = some(words_in(text)),
         Fact::Rate => change.throttle_rate = number(text)?,
         Fact::Concurrency => change.extras.concurrency = number(text)?,
-        Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset"))?,
+        Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset")),
         Fact::Retry if text.is_empty() => change.extras.retry_schedule = Patch::Clear,
         Fact::Retry => {
             let schedule: RetrySchedule = text.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
@@ -332,14 +332,9 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
     Ok(change)
 }
 
-/// A ready-made choice of waits, with the answers after which no try follows.
-pub(crate) fn preset(name: &str) -> Result<EndpointExtras, String> {
-    let found = retry_presets().find(|p| p.name == name).ok_or_else(|| format!("there is no choice '{name}'"))?;
-    Ok(EndpointExtras {
-        retry_schedule: Patch::Set(found.schedule),
-        final_statuses: Patch::Set(found.final_statuses),
-        ..EndpointExtras::default()
-    })
+/// A ready-made choice of waits, with all that belongs to it.
+pub(crate) fn preset(name: &str) -> EndpointExtras {
+    EndpointExtras { retry_preset: Patch::Set(name.to_owned()), ..EndpointExtras::default() }
 }
 
 /// Headers as lines: those that were left out are removed, hidden values stay.
