@@ -324,14 +324,10 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
     Ok(change)
 }
 
-/// A ready-made choice of waits, with the answers after which no try follows.
+/// A ready-made choice of waits, with the answers after which no try follows and the limits after which it is switched off.
 pub(crate) fn preset(name: &str) -> Result<EndpointExtras, String> {
     let found = retry_presets().find(|p| p.name == name).ok_or_else(|| format!("there is no choice '{name}'"))?;
-    Ok(EndpointExtras {
-        retry_schedule: Patch::Set(found.schedule),
-        final_statuses: Patch::Set(found.final_statuses),
-        ..EndpointExtras::default()
-    })
+    Ok(EndpointExtras { retry_preset: Patch::Set(found.name.to_owned()), ..EndpointExtras::default() })
 }
 
 /// Headers as lines: those that were left out are removed, hidden values stay.
