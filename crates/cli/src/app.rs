@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{BodyKey, Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
+use outbound::{Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -101,6 +101,7 @@ impl App {
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
         let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
+            queues: QueueOptions { own_access: settings.sqs_own_access, endpoint: settings.sqs_endpoint.clone() },
             ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
         })?);
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
@@ -241,6 +242,9 @@ impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
         Target::check_url(url).map_err(|e| e.to_string())?;
         self.guard.check_url(url).map_err(|blocked| blocked.to_string())
+    }
+    fn check_queue(&self, endpoint: &Endpoint) -> Result<(), String> {
+        self.client.queue(endpoint).map(|_| ()).map_err(|e| e.to_string())
     }
     fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
         let how = match how {

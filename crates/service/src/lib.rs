@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod body_keys;
 pub mod check;
 pub mod dry_run;
+mod endpoint_stats;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
@@ -20,6 +21,7 @@ pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
+pub mod lti;
 pub mod messages;
 pub mod operational;
 pub mod organization;
@@ -27,6 +29,7 @@ pub mod patch;
 pub mod platform;
 pub mod portal;
 pub mod publish;
+pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
@@ -104,6 +107,7 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    bearers: lti::Bearers,
     accepted: metrics::Counter,
     validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
@@ -122,6 +126,7 @@ impl Service {
             admission: parts.admission,
             guard: parts.guard,
             secrets: parts.secrets,
+            bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             validators: fit::Validators::default(),

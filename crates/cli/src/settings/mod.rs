@@ -115,6 +115,10 @@ settings! {
     attempt_retention: Duration = "90d", values::attempt_retention, SHOWN;
     /// Refuse endpoints whose address is not https: on or off
     endpoint_https_only: bool = "off", values::switch, SHOWN;
+    /// Write to queues (SQS) without a key of their own as this server, with its role or environment: on or off
+    sqs_own_access: bool = "off", values::switch, SHOWN;
+    /// Where queues are that are named by an ARN; Amazon's own if not set
+    sqs_endpoint: Option<Url> = "", values::public_url, SHOWN;
     /// Connections that the server holds at the same time
     max_connections: usize = "10000", values::connections, SHOWN;
     /// How log lines look on stderr: text or json
