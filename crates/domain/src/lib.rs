@@ -25,7 +25,7 @@ pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
 pub use event_type::EventType;
 pub use failure::FailureReason;
-pub use format::Format;
+pub use format::{Encoding, Format};
 pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
     TaskId,
