@@ -461,7 +461,7 @@ def test_any_endpoint_may_send_forms(api, hook):
     got = hook.wait()[0]
     assert got.body == b"a_b=%5B1%2C+%27x%27%5D&c=None&d=%C3%A9+~%2A"
     assert got.headers["content-type"] == "application/x-www-form-urlencoded"
-    assert verifies(api, app, endpoint, got)
+    assert verifies(api.secret(app, endpoint), got)
     dry = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1.0}}).json()
     assert (dry["body"], dry["contentType"]) == ("n=1.0", "application/x-www-form-urlencoded")
     plain = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1.0}, "encoding": None}).json()
