@@ -2,7 +2,6 @@
 
 import json
 import threading
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,15 +15,12 @@ class Unreachable(Exception):
     """No answer, or one that says: not now. The same call may succeed later."""
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
     """An answer that says no."""
 
-    status: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.status}: {self.reason}"
+    def __init__(self, status: int, reason: str):
+        super().__init__(f"{status}: {reason}")
+        self.status = status
 
 
 # What repeating may help against: the wrong time, too much at once, a token or an application that is not there yet.
@@ -33,20 +29,19 @@ LATER = frozenset((401, 403, 404, 408, 425, 429))
 _local = threading.local()
 
 
+def _with_token(request):
+    request.headers["Authorization"] = f"Bearer {config().token}"
+    return request
+
+
 def _session() -> requests.Session:
     """One per thread and server: connections are kept."""
     key = (config().url, config().token)
     if getattr(_local, "key", None) != key:
         session = requests.Session()
-        session.headers.update(
-            {
-                "Authorization": f"Bearer {config().token}",
-                "Content-Type": "application/json",
-                "User-Agent": f"openedx-schoolbell/{__version__}",
-            }
-        )
-        # A token must not be replaced by what a .netrc says of the host.
-        session.trust_env = False
+        session.headers.update({"Content-Type": "application/json", "User-Agent": f"openedx-schoolbell/{__version__}"})
+        # As a function, so that nothing else, such as a .netrc, takes its place.
+        session.auth = _with_token
         _local.key, _local.session = key, session
     return _local.session
 
@@ -66,9 +61,7 @@ def call(method: str, path: str, body: str | None = None, timeout: float | None 
     url = f"{config().url}/api/v1/app/{quote(config().app, safe='')}{path}"
     data = None if body is None else body.encode()
     try:
-        answer = _session().request(
-            method, url, data=data, timeout=timeout or config().timeout, allow_redirects=False
-        )
+        answer = _session().request(method, url, data=data, timeout=timeout or config().timeout, allow_redirects=False)
     except requests.RequestException as error:
         raise Unreachable(f"{type(error).__name__}: {error}") from error
     if 200 <= answer.status_code < 300:

@@ -1,7 +1,7 @@
 """Events on their way, on disk: one SQLite file that all processes of a service share.
 
-An event that was added is there until Schoolbell has it, whatever is killed in between. What Schoolbell refuses for good is
-set aside with the reason, and stays until somebody looks at it.
+An event that was added is there until Schoolbell has it, whatever is killed in between. What Schoolbell refuses
+for good is set aside with the reason, and stays until somebody looks at it.
 """
 
 import fcntl

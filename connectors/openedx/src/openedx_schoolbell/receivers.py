@@ -65,7 +65,7 @@ def message(signal, metadata, data: dict[str, Any]) -> tuple[str, str]:
 
 
 def labels(data: dict[str, Any]) -> tuple[list[str], str | None]:
-    """The courses and libraries that an event is about, as channels; and the person or course that it is ordered with."""
+    """The courses and libraries that an event is about, as channels; and the person it is ordered with."""
     contexts: dict[str, None] = {}
     people: list[Any] = []
 

@@ -46,6 +46,9 @@ class Writer:
             return float(value) if math.isfinite(value) else None
         if isinstance(value, str):
             return _text(value)
+        if value is dict or value is list:
+            # A default that openedx-events 11.2.0 forgot to call.
+            return value()
         self._left -= 1
         if self._left < 0:
             return TOO_MUCH
@@ -75,6 +78,8 @@ class Writer:
 
     def row(self, instance: Any) -> dict[str, Any]:
         """A row of the database as its columns; foreign keys are their ids."""
+        # The user of a request is looked up at the first use.
+        instance = vars(instance).get("_wrapped", instance)
         fields = instance._meta.concrete_fields
         return self.members((f.attname, instance.__dict__.get(f.attname)) for f in fields)
 

@@ -42,14 +42,8 @@ impl<'a> Json<'a> {
             _ => None,
         }
     }
-    /// What an object holds, and nothing else.
-    pub(crate) fn into_members(self) -> Option<Members<'a>> {
-        match self {
-            Self::Object(members) => Some(members),
-            _ => None,
-        }
-    }
     /// A text.
+    #[cfg(test)]
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
