@@ -475,7 +475,7 @@ def test_any_endpoint_may_send_forms(api, hook):
     assert plain["body"] == '{"n":1.0}'
     scalar = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1}, "transform": ".n"}).json()
     assert scalar["error"]["stage"] == "format" and "object" in scalar["error"]["message"]
-    assert "json or form" in assert_invalid(api.patch(path, {"encoding": "xml"}), field="encoding")[0]["msg"]
+    assert "json, form" in assert_invalid(api.patch(path, {"encoding": "xml"}), field="encoding")[0]["msg"]
     assert api.put(path, {"url": hook.url}).json()["encoding"] == "form"
     assert "encoding" not in api.patch(path, {"encoding": None}).json()
 

@@ -1,6 +1,7 @@
 //! The names of the formats and encodings: how a payload is put on the wire. What each of them does to it is `platforms`'
 //! business.
 
+use crate::webfilter::{UnknownChoice, choice};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -109,27 +110,17 @@ impl FromStr for Format {
     }
 }
 
-/// In which encoding a body travels. Open to every format.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// As JSON.
-    #[default]
-    Json,
-    /// As a web form: flat pairs of names and values.
-    Form,
+choice! {
+    /// In which encoding a body travels. Open to every format, and to webfilters.
+    Encoding {
+        /// As JSON.
+        #[default] Json = "json",
+        /// As a web form: flat pairs of names and values.
+        Form = "form"
+    }
 }
 
 impl Encoding {
-    /// All of them, for choices.
-    pub const ALL: [Self; 2] = [Self::Json, Self::Form];
-    /// `form`: what settings and the API call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Form => "form",
-        }
-    }
     /// What it does, for choices.
     pub fn description(self) -> &'static str {
         match self {
@@ -140,23 +131,5 @@ impl Encoding {
     /// Whether it is the one of endpoints that do not say.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a text is not the name of an encoding.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no encoding '{0}': use json or form")]
-pub struct UnknownEncoding(pub String);
-
-impl FromStr for Encoding {
-    type Err = UnknownEncoding;
-    fn from_str(text: &str) -> Result<Self, UnknownEncoding> {
-        Self::ALL.into_iter().find(|e| e.name() == text).ok_or_else(|| UnknownEncoding(text.to_owned()))
     }
 }

@@ -5,12 +5,14 @@
 
 pub mod application;
 pub mod attempt;
+pub mod breaker;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
 pub mod failure;
 pub mod format;
 pub mod ids;
+pub mod json;
 pub mod message;
 pub mod names;
 pub mod page;
@@ -18,6 +20,7 @@ pub mod retry;
 pub mod secret;
 pub mod task;
 pub mod time;
+pub mod webfilter;
 
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
@@ -28,12 +31,14 @@ pub use failure::FailureReason;
 pub use format::{Encoding, Format};
 pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
-    TaskId,
+    TaskId, WebfilterId, WebfilterKey, WebfilterRunId,
 };
+pub use json::Json;
 pub use message::{Message, MessageMeta};
-pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
+pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
 pub use retry::RetrySchedule;
 pub use secret::{BodySecret, Secret, SecretError, Secrets};
 pub use task::{Task, TaskKind, TaskStatus};
 pub use time::{Clock, Timestamp};
+pub use webfilter::{Webfilter, WebfilterSettings};

@@ -15,6 +15,7 @@ mod samples;
 pub mod schema;
 pub mod simulate;
 pub mod teachstack;
+pub mod webfilter;
 
 pub use catalog::{CatalogEntry, EndpointDefaults, NothingTicked, Platform, by_name};
 pub use expression::{Expression, ExpressionError};

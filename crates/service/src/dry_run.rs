@@ -117,7 +117,7 @@ impl Service {
         let encoding = match input.encoding {
             Patch::Keep => endpoint.options.encoding,
             Patch::Clear => Encoding::Json,
-            Patch::Set(name) => name.parse().unwrap_or_else(|e: domain::format::UnknownEncoding| {
+            Patch::Set(name) => name.parse().unwrap_or_else(|e: domain::webfilter::UnknownChoice| {
                 check.fail(&["encoding"], e.to_string());
                 Encoding::Json
             }),

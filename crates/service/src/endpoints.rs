@@ -284,7 +284,8 @@ impl Service {
         }
     }
 
-    fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
+    /// An address that something may be sent to, normalised.
+    pub(crate) fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {

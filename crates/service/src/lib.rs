@@ -30,13 +30,14 @@ pub mod secrets;
 pub mod sign_in;
 pub mod tasks;
 pub mod token;
+pub mod webfilters;
 pub mod window;
 
 pub use access::AppScope;
 pub use actor::{Actor, ApplicationActor, Capability};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, SignatureKind};
+pub use seams::{AddressPolicy, Admission, Agreement, Asker, Asking, Handshake, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -88,6 +89,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// Asks webfilters.
+    pub asker: Arc<dyn Asker>,
 }
 
 /// The operations.
@@ -100,6 +103,7 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    asker: Arc<dyn Asker>,
     accepted: metrics::Counter,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
@@ -118,6 +122,7 @@ impl Service {
             guard: parts.guard,
             secrets: parts.secrets,
             tokens: parts.tokens,
+            asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),

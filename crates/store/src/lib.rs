@@ -15,6 +15,7 @@ pub mod queue;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
+pub mod webfilters;
 
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
@@ -28,7 +29,8 @@ pub use views::{
     Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Config, DeliveryFilter, EventTypeFilter,
     Log, MessageFilter, OrganizationOptions, Stats,
 };
+pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue {}
-impl<T: Config + Log + Queue> Store for T {}
+pub trait Store: Config + Log + Queue + Webfilters {}
+impl<T: Config + Log + Queue + Webfilters> Store for T {}

@@ -10,6 +10,7 @@ mod hooks;
 mod message;
 mod organization;
 mod submission;
+mod webfilter;
 
 use crate::{idempotency, openapi, state::ApiState};
 use axum::{Router, middleware::from_fn_with_state, routing::post};
@@ -58,6 +59,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
+        .merge(webfilter::unreplayed())
         .routes(routes!(crate::health::get_health))
         .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
@@ -70,6 +72,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(organization::routes())
         .merge(hooks::routes())
         .merge(submission::routes())
+        .merge(webfilter::routes())
         // There is no dead-letter queue to redrive: what failed stays in its table. Known to some scripts.
         .route("/api/v1/admin/redrive-dlq", post(redrive))
         .route_layer(from_fn_with_state(state.clone(), idempotency::replay));

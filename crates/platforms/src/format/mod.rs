@@ -6,7 +6,6 @@
 //! `standard` without a transform hands the bytes on as they came in, without looking at them.
 
 mod cloudevents;
-pub(crate) mod ordered;
 pub(crate) mod python;
 mod thin;
 
@@ -16,11 +15,10 @@ use crate::{
     openedx, replit, teachstack,
 };
 use bytes::Bytes;
-use domain::{ApplicationId, MessageMeta, Timestamp};
-use ordered::Json;
+use domain::{ApplicationId, Json, MessageMeta, Timestamp};
 use std::fmt;
 
-pub use domain::format::{Encoding, Format, UnknownEncoding, UnknownFormat};
+pub use domain::format::{Encoding, Format, UnknownFormat};
 
 /// What goes over the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,7 +138,7 @@ pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> R
 
 /// The same as a web form. Headers stay.
 fn as_form(format: Format, rendered: Rendered) -> Result<Rendered, RenderError> {
-    let json = Json::read(&rendered.body).map_err(RenderError::NoForm)?;
+    let json = Json::parse(&rendered.body).map_err(|e| RenderError::NoForm(format!("cannot be read ({e})")))?;
     let form = python::form(&json, openedx::tuple_in(format));
     let body = form.ok_or_else(|| RenderError::NoForm("is not an object".to_owned()))?;
     Ok(Rendered { body: body.into(), content_type: "application/x-www-form-urlencoded", ..rendered })

@@ -1,17 +1,18 @@
-//! JSON, texts and web forms to the byte as Python writes them: its `json`, `str`, `repr` and `urllib`.
+//! JSON, texts and web forms to the byte as Python writes them: its `json`, `str`, `repr` and `urllib`. Receivers of systems
+//! that are written in it know no other bytes.
 
-use super::ordered::Json;
+use domain::Json;
 use indexmap::IndexMap;
 use std::{borrow::Cow, fmt::Write as _};
 
 /// JSON with `", "` and `": "`, and nothing but ASCII.
-pub(crate) fn json(value: &Json<'_>) -> String {
+pub(crate) fn json(value: &Json) -> String {
     let mut out = String::new();
     write_json(value, &mut out);
     out
 }
 
-fn write_json(value: &Json<'_>, out: &mut String) {
+fn write_json(value: &Json, out: &mut String) {
     match value {
         Json::Null => out.push_str("null"),
         Json::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
@@ -87,9 +88,9 @@ fn float_text(float: f64) -> String {
 
 /// A web form: nested keys joined by underscores, all else as text. `tuple` is the one key, if any, whose list is a tuple in
 /// Python. None if the value is not an object.
-pub(crate) fn form(value: &Json<'_>, tuple: Option<&str>) -> Option<String> {
+pub(crate) fn form(value: &Json, tuple: Option<&str>) -> Option<String> {
     let mut pairs = IndexMap::new();
-    value.members()?;
+    value.as_object()?;
     flatten(String::new(), value, tuple, &mut pairs);
     let mut out = String::new();
     for (i, (name, text)) in pairs.iter().enumerate() {
@@ -102,11 +103,11 @@ pub(crate) fn form(value: &Json<'_>, tuple: Option<&str>) -> Option<String> {
 }
 
 /// An object gives its members, so an empty one gives nothing. Of pairs with one key the last counts, where the first stood.
-fn flatten(key: String, value: &Json<'_>, tuple: Option<&str>, pairs: &mut IndexMap<String, String>) {
+fn flatten(key: String, value: &Json, tuple: Option<&str>, pairs: &mut IndexMap<String, String>) {
     match value {
         Json::Object(members) => {
             for (name, member) in members {
-                let key = if key.is_empty() { name.to_string() } else { format!("{key}_{name}") };
+                let key = if key.is_empty() { name.clone() } else { format!("{key}_{name}") };
                 flatten(key, member, tuple, pairs);
             }
         }
@@ -118,7 +119,7 @@ fn flatten(key: String, value: &Json<'_>, tuple: Option<&str>, pairs: &mut Index
             pairs.insert(key, format!("({text})"));
         }
         Json::Text(text) => {
-            pairs.insert(key, text.to_string());
+            pairs.insert(key, text.clone());
         }
         other => {
             pairs.insert(key, repr(other));
@@ -127,7 +128,7 @@ fn flatten(key: String, value: &Json<'_>, tuple: Option<&str>, pairs: &mut Index
 }
 
 /// A value as Python shows it to programmers.
-fn repr(value: &Json<'_>) -> String {
+fn repr(value: &Json) -> String {
     match value {
         Json::Null => "None".to_owned(),
         Json::Bool(b) => if *b { "True" } else { "False" }.to_owned(),
@@ -135,9 +136,7 @@ fn repr(value: &Json<'_>) -> String {
         Json::Text(text) => repr_text(text),
         Json::List(items) => format!("[{}]", items.iter().map(repr).collect::<Vec<_>>().join(", ")),
         Json::Object(members) => {
-            // As in a dictionary, of members with one key the last counts, where the first stood.
-            let members: IndexMap<_, _> = members.iter().map(|(name, member)| (name, member)).collect();
-            let pair = |(name, member): (&&Cow<'_, str>, &&Json<'_>)| format!("{}: {}", repr_text(name), repr(member));
+            let pair = |(name, member): (&String, &Json)| format!("{}: {}", repr_text(name), repr(member));
             format!("{{{}}}", members.iter().map(pair).collect::<Vec<_>>().join(", "))
         }
     }
@@ -201,7 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn form_of(text: &str) -> String {
-        form(&Json::read(text.as_bytes()).unwrap(), None).unwrap()
+        form(&Json::parse(text.as_bytes()).unwrap(), None).unwrap()
     }
 
     #[test]
@@ -232,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_tuple_is_one_only_where_it_is_said() {
-        let json = Json::read(br#"{"m": {"lib": [10, 5, 0], "one": [1]}}"#).unwrap();
+        let json = Json::parse(br#"{"m": {"lib": [10, 5, 0], "one": [1]}}"#).unwrap();
         assert_eq!(form(&json, Some("m_lib")).unwrap(), "m_lib=%2810%2C+5%2C+0%29&m_one=%5B1%5D");
         assert_eq!(form(&json, Some("m_one")).unwrap(), "m_lib=%5B10%2C+5%2C+0%5D&m_one=%281%2C%29");
     }
@@ -274,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn json_reads_back_as_the_same(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", n in any::<f64>()) {
-            let quoted = json(&Json::Text(text.as_str().into()));
+            let quoted = json(&Json::text(text.as_str()));
             prop_assert!(quoted.is_ascii());
             prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
             if n.is_finite() {
@@ -284,7 +283,7 @@ mod tests {
 
         #[test]
         fn a_form_holds_each_key_once_and_every_text_comes_back(pairs in prop::collection::vec(("\\PC{1,6}", "\\PC{0,8}"), 0..8)) {
-            let members = pairs.iter().map(|(k, v)| (k.as_str().into(), Json::Text(v.as_str().into()))).collect();
+            let members = pairs.iter().map(|(k, v)| (k.clone(), Json::text(v.as_str()))).collect();
             let text = form(&Json::Object(members), None).unwrap();
             let decode = |part: &str| {
                 let mut bytes = Vec::new();

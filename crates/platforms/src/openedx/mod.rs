@@ -9,10 +9,10 @@ mod play;
 
 use crate::{
     catalog::{EndpointDefaults, Platform},
-    format::{Format, RenderError, RenderInput, Rendered, ordered::Json, python},
+    format::{Format, RenderError, RenderInput, Rendered, python},
 };
-use domain::{MessageMeta, Timestamp};
-use std::{borrow::Cow, sync::LazyLock};
+use domain::{Json, MessageMeta, Timestamp, json::Members, webfilter::is_credential};
+use std::sync::LazyLock;
 
 /// The platform.
 pub static PLATFORM: Platform = Platform {
@@ -29,23 +29,6 @@ pub fn event_type_of_signal(signal: &str) -> Option<&'static str> {
     catalog::signals().iter().find(|s| s.name == signal).map(|s| s.event_type.as_str())
 }
 
-/// Keys that version 22 leaves out wherever they stand.
-const CREDENTIALS: [&str; 13] = [
-    "password",
-    "password1",
-    "password2",
-    "old_password",
-    "new_password",
-    "token",
-    "id_token",
-    "access_token",
-    "refresh_token",
-    "client_secret",
-    "authorization",
-    "cookie",
-    "csrfmiddlewaretoken",
-];
-
 /// The one key of a form, in the formats where it is not a list but a tuple of the original's language.
 pub(crate) fn tuple_in(format: Format) -> Option<&'static str> {
     matches!(format, Format::OpenedxV21 | Format::OpenedxV1).then_some("event_metadata_sourcelib")
@@ -55,10 +38,10 @@ pub(crate) fn tuple_in(format: Format) -> Option<&'static str> {
 pub(crate) fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]) -> Result<Rendered, RenderError> {
     let format = input.format;
     let misfit = |path: &str, problem: String| RenderError::Payload { format, path: path.to_owned(), problem };
-    let payload = Json::read(payload).map_err(|problem| misfit("", problem))?;
-    let data = payload.get("data").and_then(Json::members);
+    let payload = Json::parse(payload).map_err(|e| misfit("", e.to_string()))?;
+    let data = member(&payload, "data").and_then(Json::as_object);
     let data = data.ok_or_else(|| misfit("data", "is not an object with the event's data in it".to_owned()))?;
-    let mut body = Vec::with_capacity(data.len() + 1);
+    let mut body = Members::with_capacity(data.len() + 1);
     for (argument, value) in data {
         let key = match format {
             Format::OpenedxV1 => argument.clone(),
@@ -69,9 +52,9 @@ pub(crate) fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]
                 )
             })?,
         };
-        body.push((key, value.clone()));
+        body.insert(key, value.clone());
     }
-    body.push((Cow::Borrowed("event_metadata"), metadata(&payload, meta)));
+    body.insert("event_metadata".to_owned(), metadata(&payload, meta));
     let mut body = Json::Object(body);
     if format == Format::OpenedxV22 {
         leave_credentials_out(&mut body);
@@ -80,36 +63,40 @@ pub(crate) fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &[u8]
     Ok(Rendered { headers: vec![accept], ..Rendered::json(python::json(&body)) })
 }
 
+fn member<'a>(value: &'a Json, name: &str) -> Option<&'a Json> {
+    value.as_object()?.get(name)
+}
+
 /// The dotted name of an argument's class: what the producer says, else what the catalogue knows.
-fn class_of<'a>(payload: &Json<'a>, meta: &MessageMeta, argument: &str) -> Option<Cow<'a, str>> {
-    if let Some(Json::Text(class)) = payload.get("types").and_then(|types| types.get(argument)) {
+fn class_of(payload: &Json, meta: &MessageMeta, argument: &str) -> Option<String> {
+    if let Some(Json::Text(class)) = member(payload, "types").and_then(|types| member(types, argument)) {
         return Some(class.clone());
     }
     let mut signals = catalog::signals().iter();
     let known = signals.find(|s| s.event_type == meta.event_type.as_str() && s.argument == argument);
-    known.map(|signal| Cow::Borrowed(signal.class.as_str()))
+    known.map(|signal| signal.class.clone())
 }
 
 /// All seven facts, in the original's order. Those that the producer did not give follow from the message.
-fn metadata<'a>(payload: &Json<'a>, meta: &MessageMeta) -> Json<'a> {
-    let given = |name: &str| payload.get("metadata").and_then(|m| m.get(name)).filter(|v| **v != Json::Null).cloned();
-    let text = |text: String| Json::Text(Cow::Owned(text));
+fn metadata(payload: &Json, meta: &MessageMeta) -> Json {
+    let given = |name| member(payload, "metadata").and_then(|m| member(m, name)).filter(|v| **v != Json::Null).cloned();
     let time = match given("time") {
         // What is no time stays as it came: the receiver sees what the producer said.
-        Some(Json::Text(written)) => text(Timestamp::parse(&written).map_or_else(|| written.into_owned(), time_text)),
-        other => other.unwrap_or_else(|| text(time_text(meta.created_at))),
+        Some(Json::Text(written)) => Json::Text(Timestamp::parse(&written).map_or(written, time_text)),
+        other => other.unwrap_or_else(|| Json::Text(time_text(meta.created_at))),
     };
-    let own_id = || text(meta.event_id.as_ref().map_or_else(|| meta.id.to_string(), ToString::to_string));
-    let version = || Json::List(["11", "2", "0"].map(Json::Number).into());
-    Json::Object(vec![
-        (Cow::Borrowed("event_type"), text(meta.event_type.to_string())),
-        (Cow::Borrowed("id"), given("id").unwrap_or_else(own_id)),
-        (Cow::Borrowed("minorversion"), given("minorversion").unwrap_or(Json::Number("0"))),
-        (Cow::Borrowed("source"), given("source").unwrap_or_else(|| text("openedx/lms/web".to_owned()))),
-        (Cow::Borrowed("sourcehost"), given("sourcehost").unwrap_or_else(|| text(String::new()))),
-        (Cow::Borrowed("time"), time),
-        (Cow::Borrowed("sourcelib"), given("sourcelib").unwrap_or_else(version)),
-    ])
+    let own_id = || Json::Text(meta.event_id.as_ref().map_or_else(|| meta.id.to_string(), ToString::to_string));
+    let version = || Json::List([11, 2, 0].map(Json::number).into());
+    let facts = [
+        ("event_type", Json::text(meta.event_type.as_str())),
+        ("id", given("id").unwrap_or_else(own_id)),
+        ("minorversion", given("minorversion").unwrap_or_else(|| Json::number(0))),
+        ("source", given("source").unwrap_or_else(|| Json::text("openedx/lms/web"))),
+        ("sourcehost", given("sourcehost").unwrap_or_else(|| Json::text(""))),
+        ("time", time),
+        ("sourcelib", given("sourcelib").unwrap_or_else(version)),
+    ];
+    Json::Object(facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect())
 }
 
 /// `2026-01-31 20:24:32.598387+00:00`; without a fraction if it is zero.
@@ -122,11 +109,12 @@ pub(crate) fn time_text(at: Timestamp) -> String {
     }
 }
 
-fn leave_credentials_out(value: &mut Json<'_>) {
+/// Version 22 leaves them out wherever they stand.
+fn leave_credentials_out(value: &mut Json) {
     match value {
         Json::Object(members) => {
-            members.retain(|(name, _)| !CREDENTIALS.iter().any(|c| name.eq_ignore_ascii_case(c)));
-            members.iter_mut().for_each(|(_, member)| leave_credentials_out(member));
+            members.retain(|name, _| !is_credential(name));
+            members.values_mut().for_each(leave_credentials_out);
         }
         Json::List(items) => items.iter_mut().for_each(leave_credentials_out),
         _ => {}
