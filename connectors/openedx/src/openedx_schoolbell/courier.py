@@ -1,7 +1,7 @@
 """Brings events to Schoolbell: through the outbox in the background, or at once with the outbox behind it.
 
-Order: what waits goes first, and one process at a time sends. Nothing is lost: an event leaves the outbox when Schoolbell
-has said that it has it; in doubt it is sent again, with the same event id, which Schoolbell takes once.
+Order: what waits goes first, and one process at a time sends. Nothing is lost: an event leaves the outbox when
+Schoolbell has said that it has it; in doubt it is sent again, with the same event id, which Schoolbell takes once.
 """
 
 import atexit
