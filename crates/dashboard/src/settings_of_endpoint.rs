@@ -28,6 +28,8 @@ struct AdvancedPage {
     ordered: bool,
     format: &'static str,
     format_words: &'static str,
+    encoding: &'static str,
+    encoding_words: &'static str,
     filter: String,
     transform: String,
     headers: Vec<(String, String)>,
@@ -67,6 +69,8 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         ordered: e.options.ordered,
         format: e.options.format.name(),
         format_words: e.options.format.description(),
+        encoding: e.options.encoding.name(),
+        encoding_words: e.options.encoding.description(),
         filter: e.options.filter.clone().unwrap_or_default(),
         transform: e.options.transform.clone().unwrap_or_default(),
         headers: headers.into_iter().chain(hidden).collect(),
@@ -87,6 +91,7 @@ enum Fact {
     Ordered,
     Headers,
     Format,
+    Encoding,
     Filter,
     Transform,
 }
@@ -105,6 +110,7 @@ impl Fact {
             "ordered" => Self::Ordered,
             "headers" => Self::Headers,
             "format" => Self::Format,
+            "encoding" => Self::Encoding,
             "filter" => Self::Filter,
             "transform" => Self::Transform,
             _ => return Err(PageError::NotFound),
@@ -134,6 +140,7 @@ impl Fact {
                  that is left out removes the header.",
             ),
             Self::Format => ("Format", "How the payload is put on the wire."),
+            Self::Encoding => ("Encoding", "As JSON, or flat as a web form."),
             Self::Filter => ("Filter", "A jq expression: a message is only sent if it says true. Empty sends all."),
             Self::Transform => ("Transform", "A jq expression that makes the payload anew. Empty leaves it as it is."),
         }
@@ -168,7 +175,7 @@ impl EditPage {
             Fact::Events => "events",
             Fact::Ordered => "ordered",
             Fact::Headers | Fact::Filter | Fact::Transform => "lines",
-            Fact::Format => "format",
+            Fact::Format | Fact::Encoding => "format",
             _ => "line",
         }
     }
@@ -200,6 +207,7 @@ async fn edit_page(
             lines.join("\n")
         }
         Fact::Format => e.options.format.name().to_owned(),
+        Fact::Encoding => e.options.encoding.name().to_owned(),
         Fact::Filter => e.options.filter.clone().unwrap_or_default(),
         Fact::Transform => e.options.transform.clone().unwrap_or_default(),
     };
@@ -218,7 +226,10 @@ async fn edit_page(
         hint,
         value,
         groups,
-        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        formats: match fact {
+            Fact::Encoding => domain::Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect(),
+            _ => domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        },
         action: format!("{here}/edit/{word}"),
         back: format!("{here}{}", fact.tab()),
         problem: String::new(),
@@ -268,6 +279,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         }
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
+        Fact::Encoding => change.extras.encoding = Patch::Set(text.to_owned()),
         Fact::Filter => change.extras.filter = Patch::replace(form.some("value")),
         Fact::Transform => change.extras.transform = Patch::replace(form.some("value")),
         Fact::Headers => {}

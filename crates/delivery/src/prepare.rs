@@ -4,7 +4,7 @@
 //! milliseconds, so they run where they hold up nobody. An endpoint that sends payloads as they came in passes none of this.
 
 use bytes::Bytes;
-use domain::{Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
+use domain::{Encoding, Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::Target;
 use platforms::{
@@ -33,6 +33,7 @@ struct Rendering {
     filter: Option<Result<Expression, ExpressionError>>,
     transform: Option<Result<Expression, ExpressionError>>,
     format: Format,
+    encoding: Encoding,
 }
 
 /// What is sent of a message.
@@ -64,11 +65,15 @@ impl Prepared {
             Err(_) => "".into(),
         };
         let options = &endpoint.options;
-        let is_plain = options.filter.is_none() && options.transform.is_none() && options.format == Format::Standard;
+        let is_plain = options.filter.is_none()
+            && options.transform.is_none()
+            && options.format == Format::Standard
+            && options.encoding == Encoding::Json;
         let rendering = (!is_plain).then(|| Rendering {
             filter: options.filter.as_deref().map(Expression::compile),
             transform: options.transform.as_deref().map(Expression::compile),
             format: options.format,
+            encoding: options.encoding,
         });
         Self { revision: endpoint.revision, target, url, rendering }
     }
@@ -135,6 +140,7 @@ impl Rendering {
         let application = &entry.application;
         let input = RenderInput {
             format: self.format,
+            encoding: self.encoding,
             transform: self.transform.as_ref().and_then(|t| t.as_ref().ok()),
             body_secret: endpoint.secrets.body.as_ref().map(|s| s.expose()),
             application: ApplicationFacts {

@@ -1,5 +1,7 @@
-//! The names of the formats: how a payload is put on the wire. What each of them does to it is `platforms`' business.
+//! The names of the formats and encodings: how a payload is put on the wire. What each of them does to it is `platforms`'
+//! business.
 
+use crate::webfilter::{UnknownChoice, choice};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -20,12 +22,27 @@ pub enum Format {
     CloudeventsBinary,
     /// Ids and a link, to be fetched with a token.
     Thin,
+    /// What version 22 of Open edX's webhook plugin sends.
+    OpenedxV22,
+    /// What its versions 2 to 21 send.
+    OpenedxV21,
+    /// What its versions before 2 send: short keys.
+    OpenedxV1,
 }
 
 impl Format {
     /// All of them, for choices.
-    pub const ALL: [Self; 6] =
-        [Self::Standard, Self::Replit, Self::Teachstack, Self::Cloudevents, Self::CloudeventsBinary, Self::Thin];
+    pub const ALL: [Self; 9] = [
+        Self::Standard,
+        Self::Replit,
+        Self::Teachstack,
+        Self::Cloudevents,
+        Self::CloudeventsBinary,
+        Self::Thin,
+        Self::OpenedxV22,
+        Self::OpenedxV21,
+        Self::OpenedxV1,
+    ];
     /// `cloudevents-binary`: what settings and the API call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -35,6 +52,9 @@ impl Format {
             Self::Cloudevents => "cloudevents",
             Self::CloudeventsBinary => "cloudevents-binary",
             Self::Thin => "thin",
+            Self::OpenedxV22 => "openedx-v22",
+            Self::OpenedxV21 => "openedx-v21",
+            Self::OpenedxV1 => "openedx-v1",
         }
     }
     /// What it does, for choices.
@@ -52,6 +72,11 @@ impl Format {
             Self::Thin => {
                 "Only ids and a link. The receiver fetches the payload with a token; no personal data is sent."
             }
+            Self::OpenedxV22 => {
+                "What Open edX's webhook plugin sends from version 22 on: no keys that hold credentials."
+            }
+            Self::OpenedxV21 => "What Open edX's webhook plugin sends in versions 2 to 21.",
+            Self::OpenedxV1 => "What Open edX's webhook plugin sends before version 2: short keys such as user.",
         }
     }
     /// Whether it is the one of endpoints that do not say.
@@ -72,12 +97,39 @@ impl fmt::Display for Format {
 
 /// Why a text is not the name of a format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary or thin")]
+#[error(
+    "there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary, thin, openedx-v22, \
+     openedx-v21 or openedx-v1"
+)]
 pub struct UnknownFormat(pub String);
 
 impl FromStr for Format {
     type Err = UnknownFormat;
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         Self::ALL.into_iter().find(|f| f.name() == text).ok_or_else(|| UnknownFormat(text.to_owned()))
+    }
+}
+
+choice! {
+    /// In which encoding a body travels. Open to every format, and to webfilters.
+    Encoding {
+        /// As JSON.
+        #[default] Json = "json",
+        /// As a web form: flat pairs of names and values.
+        Form = "form"
+    }
+}
+
+impl Encoding {
+    /// What it does, for choices.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Json => "The body as JSON.",
+            Self::Form => "The body as a web form: nested keys joined by underscores.",
+        }
+    }
+    /// Whether it is the one of endpoints that do not say.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }

@@ -28,12 +28,12 @@ pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
 pub use event_type::EventType;
 pub use failure::FailureReason;
-pub use format::Format;
-pub use json::Json;
+pub use format::{Encoding, Format};
 pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
     TaskId, WebfilterId, WebfilterKey, WebfilterRunId,
 };
+pub use json::Json;
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};

@@ -15,8 +15,8 @@ use crate::{
     secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use platforms::Expression;
 use std::{
@@ -77,6 +77,8 @@ pub struct EndpointExtras {
     pub ordered: Patch<bool>,
     /// How the payload is put on the wire.
     pub format: Patch<String>,
+    /// In which encoding the body travels.
+    pub encoding: Patch<String>,
     /// A jq expression: whether a message is sent at all.
     pub filter: Patch<String>,
     /// A jq expression: makes the payload anew.
@@ -196,6 +198,9 @@ impl EndpointExtras {
         if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
             check.fail(&["format"], e.to_string());
         }
+        if let Some(Err(e)) = self.encoding.value().map(|name| name.parse::<Encoding>()) {
+            check.fail(&["encoding"], e.to_string());
+        }
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
@@ -224,6 +229,12 @@ impl EndpointExtras {
             Patch::Clear => options.format = Format::Standard,
             // Checked before.
             Patch::Set(name) => options.format = name.parse().unwrap_or_default(),
+        }
+        match self.encoding {
+            Patch::Keep => {}
+            Patch::Clear => options.encoding = Encoding::Json,
+            // Checked before.
+            Patch::Set(name) => options.encoding = name.parse().unwrap_or_default(),
         }
         self.filter.apply(&mut options.filter);
         self.transform.apply(&mut options.transform);

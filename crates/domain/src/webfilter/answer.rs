@@ -1,9 +1,6 @@
 //! Reads one answer: which of its data and exceptions count, and a note for whatever does not.
 
-use super::{
-    Effect, ExceptionRules, FilterRules, Protection, ReadingResult, Webfilter,
-    protect::only_savable,
-};
+use super::{Effect, ExceptionRules, FilterRules, Protection, ReadingResult, Webfilter, protect::only_savable};
 use crate::json::{Json, JsonError, Members};
 use indexmap::IndexMap;
 
@@ -179,8 +176,5 @@ fn response(parts: Members, notes: &mut Notes) -> Members {
             notes.add(|| format!("{} is ignored: it is no part of a response", short(&part)));
         }
     }
-    Members::from_iter([
-        ("message".to_owned(), Json::text(RESPONSE)),
-        ("response".to_owned(), Json::Object(response)),
-    ])
+    Members::from_iter([("message".to_owned(), Json::text(RESPONSE)), ("response".to_owned(), Json::Object(response))])
 }

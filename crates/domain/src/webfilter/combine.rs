@@ -2,10 +2,8 @@
 //! whoever spoke first.
 
 use super::{
-    Because, Effect, FilterRules, Halt, Heard, OnSilence, Outcome, Protection, Raised, Reading, ReadingResult, RunReport,
-    Webfilter, WireVersion,
-    answer::Counted,
-    run::text_or_null,
+    Because, Effect, FilterRules, Halt, Heard, OnSilence, Outcome, Protection, Raised, Reading, ReadingResult,
+    RunReport, Webfilter, WireVersion, answer::Counted, run::text_or_null,
 };
 use crate::{
     failure::FailureReason,
@@ -62,8 +60,7 @@ pub fn combine<W: Borrow<Webfilter>>(
         return Combined { outcome: Outcome::Halt, report };
     }
     let raised = first_raised(rules, exceptions);
-    let comes_first =
-        raised.as_ref().is_some_and(|(_, version)| rules.raises_first && *version == WireVersion::V22);
+    let comes_first = raised.as_ref().is_some_and(|(_, version)| rules.raises_first && *version == WireVersion::V22);
     if comes_first {
         data.clear();
     }

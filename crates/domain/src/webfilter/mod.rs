@@ -14,7 +14,7 @@ mod tests;
 
 pub use change::{Change, changes};
 pub use combine::{Combined, combine, halt_of};
-pub use protect::Protection;
+pub use protect::{Protection, is_credential};
 pub use rules::{Effect, ExceptionRules, FilterRules};
 pub use run::{Because, Halt, Outcome, Raised, Reading, ReadingResult, Run, RunReport};
 
@@ -187,15 +187,8 @@ pub(crate) use choice;
 #[error("must be one of {}", .0.join(", "))]
 pub struct UnknownChoice(&'static [&'static str]);
 
-choice! {
-    /// How a request is written.
-    Encoding {
-        /// As JSON.
-        #[default] Json = "json",
-        /// As a web form: flattened, with underscores between.
-        Form = "form"
-    }
-}
+pub use crate::format::Encoding;
+
 choice! {
     /// Which version of the original plugin counts.
     WireVersion {

@@ -22,6 +22,11 @@ const CREDENTIALS: [&str; 13] = [
     "cookie",
     "csrfmiddlewaretoken",
 ];
+/// Whether a key holds a credential, in any case.
+pub fn is_credential(key: &str) -> bool {
+    CREDENTIALS.iter().any(|c| key.eq_ignore_ascii_case(c))
+}
+
 /// Fields of a stored object that version 22 never saves, beside credentials.
 const NEVER_SAVED: [&str; 6] = ["id", "is_staff", "is_superuser", "is_active", "last_login", "date_joined"];
 
@@ -44,7 +49,8 @@ impl Default for Protection {
 impl Protection {
     /// The usual names and more.
     pub fn with(more: impl IntoIterator<Item = String>) -> Self {
-        let names = PROTECTED.into_iter().map(str::to_owned).chain(more.into_iter().map(|n| n.to_lowercase())).collect();
+        let names =
+            PROTECTED.into_iter().map(str::to_owned).chain(more.into_iter().map(|n| n.to_lowercase())).collect();
         Self { names, may_leave: false, may_be_set: false }
     }
 
@@ -111,7 +117,8 @@ fn strip(value: &mut Json, stays: &dyn Fn(&str) -> bool, path: &str, removed: &m
                 }
                 !refused
             });
-            for (key, inner) in members.iter_mut().filter(|(_, inner)| matches!(inner, Json::Object(_) | Json::List(_))) {
+            for (key, inner) in members.iter_mut().filter(|(_, inner)| matches!(inner, Json::Object(_) | Json::List(_)))
+            {
                 strip(inner, stays, &join(path, key), removed);
             }
         }
@@ -140,7 +147,8 @@ mod tests {
 
     #[test]
     fn protected_fields_never_leave_at_any_depth_and_in_any_case() {
-        let payload = r#"{"user":{"PassWord":"x","is_staff":true,"name":"J"},"rows":[{"is_superuser":1,"SSN":2,"a":3}]}"#;
+        let payload =
+            r#"{"user":{"PassWord":"x","is_staff":true,"name":"J"},"rows":[{"is_superuser":1,"SSN":2,"a":3}]}"#;
         let more = Protection::with(["Ssn".to_owned()]);
         for version in [WireVersion::V21, WireVersion::V22] {
             assert_eq!(left(payload, &more, version), r#"{"user":{"name":"J"},"rows":[{"a":3}]}"#);

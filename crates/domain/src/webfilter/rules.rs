@@ -1,8 +1,8 @@
 //! What is known of a filter: which data it takes, which exceptions it has. Told by a platform's catalogue, or the open
 //! rules for a filter that an application made up itself.
 
-use super::choice;
 use super::UnknownChoice;
+use super::choice;
 use crate::{json::Json, names::FilterName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

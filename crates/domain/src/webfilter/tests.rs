@@ -133,7 +133,8 @@ fn changes_are_listed_leaf_by_leaf() {
     let mut rules = FilterRules::own(FilterName::new("room.join").unwrap());
     rules.flat = Some("form_data".into());
     let payload = members(r#"{"name": "Jane", "context": {"a": 1, "b": {"c": 2}}, "user": {"name": "Jane", "x": 1}}"#);
-    let data = members(r#"{"form_data": {"name": "J"}, "context": {"a": 1, "b": {"d": 3}}, "user": {"name": "J", "x": 1}}"#);
+    let data =
+        members(r#"{"form_data": {"name": "J"}, "context": {"a": 1, "b": {"d": 3}}, "user": {"name": "J", "x": 1}}"#);
     let effects = [("form_data", Effect::Merge), ("context", Effect::Replace), ("user", Effect::Save)];
     let effects = effects.into_iter().map(|(k, e)| (k.to_owned(), e)).collect();
     let text = |j: Option<Json>| j.map_or("-".to_owned(), |j| j.to_text());

@@ -1,22 +1,24 @@
 //! What goes over the wire: pure functions from a message and what its endpoint wants to a body, a content type and
 //! headers.
 //!
-//! The order is always the same: the endpoint's `transform` makes a new payload, then its format puts that on the wire.
+//! The order is always the same: the endpoint's `transform` makes a new payload, then its format puts that on the wire, in its
+//! encoding.
 //! `standard` without a transform hands the bytes on as they came in, without looking at them.
 
 mod cloudevents;
+pub(crate) mod python;
 mod thin;
 
 use crate::{
     catalog::Platform,
     expression::{Expression, ExpressionError},
-    replit, teachstack,
+    openedx, replit, teachstack,
 };
 use bytes::Bytes;
-use domain::{ApplicationId, MessageMeta, Timestamp};
+use domain::{ApplicationId, Json, MessageMeta, Timestamp};
 use std::fmt;
 
-pub use domain::format::{Format, UnknownFormat};
+pub use domain::format::{Encoding, Format, UnknownFormat};
 
 /// What goes over the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +55,9 @@ pub enum RenderError {
         /// What is wrong there.
         problem: String,
     },
+    /// The body cannot be a web form.
+    #[error("the body {0}: only an object can be sent as a web form; choose the encoding json, or a transform")]
+    NoForm(String),
     /// The format carries a secret in the body, and the endpoint has none.
     #[error("the format {0} carries a secret in the body, and this endpoint has none: make one in its settings")]
     NoBodySecret(Format),
@@ -74,6 +79,8 @@ pub struct ApplicationFacts<'a> {
 pub struct RenderInput<'a> {
     /// How the payload is put on the wire.
     pub format: Format,
+    /// In which encoding the body travels.
+    pub encoding: Encoding,
     /// Makes the payload anew first.
     pub transform: Option<&'a Expression>,
     /// The secret that travels in the body: the current one, at each try.
@@ -99,6 +106,7 @@ impl fmt::Debug for RenderInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RenderInput")
             .field("format", &self.format)
+            .field("encoding", &self.encoding)
             .field("transform", &self.transform)
             .field("body_secret", &self.body_secret.map(|_| "…"))
             .field("application", &self.application)
@@ -107,20 +115,33 @@ impl fmt::Debug for RenderInput<'_> {
     }
 }
 
-/// Renders a message: transform first, then the format.
+/// Renders a message: transform first, then the format, then the encoding.
 pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> Result<Rendered, RenderError> {
     let payload = match input.transform {
         Some(transform) => transform.transform(payload, meta).map_err(RenderError::Transform)?,
         None => payload.clone(),
     };
-    match input.format {
-        Format::Standard => Ok(Rendered::json(payload)),
-        Format::Replit => replit::render(input.body_secret, &payload),
-        Format::Teachstack => Ok(teachstack::render(input, meta, &payload)),
-        Format::Cloudevents => Ok(cloudevents::structured(input, meta, &payload)),
-        Format::CloudeventsBinary => Ok(cloudevents::binary(input, meta, payload)),
-        Format::Thin => Ok(thin::render(input, meta)),
+    let rendered = match input.format {
+        Format::Standard => Rendered::json(payload),
+        Format::Replit => replit::render(input.body_secret, &payload)?,
+        Format::Teachstack => teachstack::render(input, meta, &payload),
+        Format::Cloudevents => cloudevents::structured(input, meta, &payload),
+        Format::CloudeventsBinary => cloudevents::binary(input, meta, payload),
+        Format::Thin => thin::render(input, meta),
+        Format::OpenedxV22 | Format::OpenedxV21 | Format::OpenedxV1 => openedx::render(input, meta, &payload)?,
+    };
+    match input.encoding {
+        Encoding::Json => Ok(rendered),
+        Encoding::Form => as_form(input.format, rendered),
     }
+}
+
+/// The same as a web form. Headers stay.
+fn as_form(format: Format, rendered: Rendered) -> Result<Rendered, RenderError> {
+    let json = Json::parse(&rendered.body).map_err(|e| RenderError::NoForm(format!("cannot be read ({e})")))?;
+    let form = python::form(&json, openedx::tuple_in(format));
+    let body = form.ok_or_else(|| RenderError::NoForm("is not an object".to_owned()))?;
+    Ok(Rendered { body: body.into(), content_type: "application/x-www-form-urlencoded", ..rendered })
 }
 
 /// Whether a message is to be sent at all: what the endpoint's filter says, or yes.

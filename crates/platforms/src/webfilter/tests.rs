@@ -118,13 +118,25 @@ fn logins_behave_as_observed() {
         ),
         // Ours: password and is_staff are protected in both versions.
         (
-            &[("", says(200, r#"{"data": {"user": {"id": 9, "is_staff": true, "password": "x", "first_name": "X", "is_active": false}}}"#))],
+            &[(
+                "",
+                says(
+                    200,
+                    r#"{"data": {"user": {"id": 9, "is_staff": true, "password": "x", "first_name": "X", "is_active": false}}}"#,
+                ),
+            )],
             saved,
             r#"{"user":{"first_name":"X","is_active":false}}"#,
         ),
         (&[("", says(200, r#"{"exception": {"PreventLogin": "no"}}"#))], only_raised, only_raised),
         (
-            &[("", says(200, r#"{"exception": {"PreventLogin": {"message": "no", "redirect_to": "https://e.com", "error_code": "ec", "context": {"a": 1}}}}"#))],
+            &[(
+                "",
+                says(
+                    200,
+                    r#"{"exception": {"PreventLogin": {"message": "no", "redirect_to": "https://e.com", "error_code": "ec", "context": {"a": 1}}}}"#,
+                ),
+            )],
             r#"{} PreventLogin {"message":"no","redirect_to":"https://e.com","error_code":"ec","context":{"a":1}}"#,
             r#"{} PreventLogin {"message":"no","redirect_to":"https://e.com","error_code":"ec","context":{"a":1}}"#,
         ),
@@ -134,7 +146,11 @@ fn logins_behave_as_observed() {
             r#"{} PreventLogin {"message":"","redirect_to":"https://e.com"}"#,
         ),
         // Ours: an argument that the exception does not take is left out; the original crashes.
-        (&[("", says(200, r#"{"exception": {"PreventLogin": {"message": "no", "status_code": 403}}}"#))], only_raised, only_raised),
+        (
+            &[("", says(200, r#"{"exception": {"PreventLogin": {"message": "no", "status_code": 403}}}"#))],
+            only_raised,
+            only_raised,
+        ),
         (
             &[("", says(200, r#"{"exception": {"PreventLogin": null}}"#))],
             r#"{} PreventLogin {"message":"Reason not specified"}"#,
@@ -171,7 +187,11 @@ fn logins_behave_as_observed() {
             r#"{} PreventLogin {"message":"two"}"#,
         ),
         (
-            &[("", says(200, r#"{"data": {"user": {"first_name": "X"}}}"#)), ("4xx+page", says(404, "")), ("", says(200, both))],
+            &[
+                ("", says(200, r#"{"data": {"user": {"first_name": "X"}}}"#)),
+                ("4xx+page", says(404, "")),
+                ("", says(200, both)),
+            ],
             halted,
             halted,
         ),
@@ -188,38 +208,73 @@ fn logins_behave_as_observed() {
 fn other_filters_behave_as_observed() {
     let cases: &[(&str, &str, Heard, &str)] = &[
         (
-            "CourseEnrollmentStarted", "4xx+page", says(403, ""),
+            "CourseEnrollmentStarted",
+            "4xx+page",
+            says(403, ""),
             r#"{} PreventEnrollment {"message":"https://checks.example.org/ answered CourseEnrollmentStarted with status 403","redirect_to":"https://e.com/","status_code":403}"#,
         ),
         ("IDVPageURLRequested", "4xx", says(404, ""), "{}"),
-        ("IDVPageURLRequested", "", says(200, r#"{"data": {"url": "https://idv", "next_step": 1}}"#), r#"{"url":"https://idv","next_step":1}"#),
-        ("CourseAboutRenderStarted", "", says(200, r#"{"exception": {"RedirectToPage": "away"}}"#), r#"{} RedirectToPage {"message":"away"}"#),
         (
-            "DashboardRenderStarted", "",
-            says(200, r#"{"exception": {"RenderInvalidDashboard": "x", "RedirectToPage": {"redirect_to": "https://e.com"}}}"#),
+            "IDVPageURLRequested",
+            "",
+            says(200, r#"{"data": {"url": "https://idv", "next_step": 1}}"#),
+            r#"{"url":"https://idv","next_step":1}"#,
+        ),
+        (
+            "CourseAboutRenderStarted",
+            "",
+            says(200, r#"{"exception": {"RedirectToPage": "away"}}"#),
+            r#"{} RedirectToPage {"message":"away"}"#,
+        ),
+        (
+            "DashboardRenderStarted",
+            "",
+            says(
+                200,
+                r#"{"exception": {"RenderInvalidDashboard": "x", "RedirectToPage": {"redirect_to": "https://e.com"}}}"#,
+            ),
             r#"{} RedirectToPage {"message":"","redirect_to":"https://e.com"}"#,
         ),
         (
-            "StudentRegistrationRequested", "4xx", says(403, ""),
+            "StudentRegistrationRequested",
+            "4xx",
+            says(403, ""),
             r#"{} PreventRegistration {"message":"https://checks.example.org/ answered StudentRegistrationRequested with status 403","redirect_to":"","status_code":403}"#,
         ),
         // Data that is no refusal's business: registration applies data first.
         (
-            "StudentRegistrationRequested", "",
-            says(200, r#"{"data": {"form_data": {"name": "N", "password": "x"}, "name": "top"}, "exception": {"PreventRegistration": {"message": "no", "code": 7}}}"#),
+            "StudentRegistrationRequested",
+            "",
+            says(
+                200,
+                r#"{"data": {"form_data": {"name": "N", "password": "x"}, "name": "top"}, "exception": {"PreventRegistration": {"message": "no", "code": 7}}}"#,
+            ),
             r#"{"form_data":{"name":"N"}} PreventRegistration {"message":"no","code":7}"#,
         ),
         (
-            "DashboardRenderStarted", "",
+            "DashboardRenderStarted",
+            "",
             says(200, r#"{"exception": {"RenderCustomResponse": {"content": "hi", "status": 418, "evil": 1}}}"#),
             r#"{} RenderCustomResponse {"message":"Render Custom Response","response":{"content":"hi","status":418}}"#,
         ),
         (
-            "AccountSettingsRenderStarted", "", says(200, r#"{"exception": {"RedirectToPage": "away"}}"#),
+            "AccountSettingsRenderStarted",
+            "",
+            says(200, r#"{"exception": {"RedirectToPage": "away"}}"#),
             r#"{} RedirectToPage {"message":"away","redirect_to":""}"#,
         ),
-        ("InstructorDashboardRenderStarted", "4xx+page", says(404, ""), r#"{} RenderInvalidDashboard {"message":"https://checks.example.org/ answered InstructorDashboardRenderStarted with status 404"}"#),
-        ("AccountSettingsReadOnlyFieldsRequested", "", says(200, r#"{"data": {"readonly_fields": ["name"], "user": {}}}"#), r#"{"readonly_fields":["name"]}"#),
+        (
+            "InstructorDashboardRenderStarted",
+            "4xx+page",
+            says(404, ""),
+            r#"{} RenderInvalidDashboard {"message":"https://checks.example.org/ answered InstructorDashboardRenderStarted with status 404"}"#,
+        ),
+        (
+            "AccountSettingsReadOnlyFieldsRequested",
+            "",
+            says(200, r#"{"data": {"readonly_fields": ["name"], "user": {}}}"#),
+            r#"{"readonly_fields":["name"]}"#,
+        ),
         ("AccountSettingsReadOnlyFieldsRequested", "", says(200, r#"{"data": {"readonly_fields": [1]}}"#), "{}"),
     ];
     for (filter, words, heard, want) in cases {
@@ -261,7 +316,9 @@ fn answers_that_say_nothing_change_nothing() {
 
 #[test]
 fn a_request_is_the_payload_with_metadata_in_each_version() {
-    let payload = Json::parse(r#"{"user": {"id": 4, "name": "Jané", "is_staff": false, "password": "x"}, "tags": ["a"]}"#.as_bytes());
+    let payload = Json::parse(
+        r#"{"user": {"id": 4, "name": "Jané", "is_staff": false, "password": "x"}, "tags": ["a"]}"#.as_bytes(),
+    );
     let payload = payload.unwrap().as_object().unwrap().clone();
     let at = Timestamp::parse("2026-01-31T20:24:32.598387Z").unwrap();
     let rules = openedx().find("IDVPageURLRequested").unwrap();

@@ -115,11 +115,7 @@ impl Service {
     }
 
     /// Tries webfilters: with answers that are given, or by really asking. Says what would change.
-    pub async fn try_webfilters(
-        &self,
-        scope: &AppScope,
-        input: TryInput,
-    ) -> Result<(Run, Vec<Change>), ServiceError> {
+    pub async fn try_webfilters(&self, scope: &AppScope, input: TryInput) -> Result<(Run, Vec<Change>), ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         if input.call {
             scope.must_have(Capability::CreateAttempts)?;

@@ -1,18 +1,12 @@
 //! What may be said about a webfilter, and which of it holds: what its filter cannot do is refused, with the field.
 
 use super::{problem, rules_of};
-use crate::{
-    Service,
-    access::AppScope,
-    check::Check,
-    error::ServiceError,
-    patch::Patch,
-};
+use crate::{Service, access::AppScope, check::Check, error::ServiceError, patch::Patch};
 use domain::{
     Uid, Webfilter, WebfilterId,
     webfilter::{
-        Because, Encoding, FilterRules, HaltRule, OnSilence, UnknownChoice, WebfilterSettings, WireVersion,
-        DEADLINE_MAX,
+        Because, DEADLINE_MAX, Encoding, FilterRules, HaltRule, OnSilence, UnknownChoice, WebfilterSettings,
+        WireVersion,
     },
 };
 use std::{str::FromStr, sync::Arc};

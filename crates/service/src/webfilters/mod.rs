@@ -46,7 +46,8 @@ fn rules_of(scope: &AppScope, name: &str, field: &'static str, check: &mut Check
     };
     let rules = platforms::webfilter::rules(platform(scope), &name);
     if rules.is_none() {
-        let msg = format!("there is no filter {name} in the catalogue; a filter of your own has a full stop in its name");
+        let msg =
+            format!("there is no filter {name} in the catalogue; a filter of your own has a full stop in its name");
         check.fail(&[field], msg);
     }
     rules

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    BodySecret, Channel, Cursor, DisabledBecause, Encoding, EndpointOptions, EventType, EventTypeName, Format, Header,
+    IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -197,6 +197,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         concurrency: Some(3),
         ordered: true,
         format: Format::Replit,
+        encoding: Encoding::Form,
         filter: Some(".n > 1".into()),
         transform: Some("{n}".into()),
         unsigned: true,

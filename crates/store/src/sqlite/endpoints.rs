@@ -254,8 +254,7 @@ fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
 /// What [`write_secrets`] wrote. Errors of the parsers may quote what they read, so none of their words go on.
 pub(super) fn parse_secrets(text: &str) -> Option<Secrets> {
     let written: WrittenSecrets = serde_json::from_str(text).ok()?;
-    let retired =
-        |(text, until): &(String, i64)| Some((Secret::parse(text).ok()?, Timestamp::from_micros(*until)));
+    let retired = |(text, until): &(String, i64)| Some((Secret::parse(text).ok()?, Timestamp::from_micros(*until)));
     Some(Secrets {
         current: Secret::parse(&written.current).ok()?,
         retired: written.retired.iter().map(retired).collect::<Option<_>>()?,

@@ -2,7 +2,7 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{Encoding, Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -66,11 +66,15 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `openedx-v22`, `openedx-v21` or `openedx-v1`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -117,6 +121,7 @@ impl From<EndpointIn> for EndpointInput {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
@@ -185,11 +190,15 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `openedx-v22`, `openedx-v21` or `openedx-v1`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -235,6 +244,7 @@ impl From<EndpointPatch> for EndpointChange {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
@@ -333,6 +343,10 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Format::is_default")]
     #[schema(value_type = String, required = false)]
     format: Format,
+    /// In which encoding the body travels; `json` if absent.
+    #[serde(skip_serializing_if = "Encoding::is_default")]
+    #[schema(value_type = String, required = false)]
+    encoding: Encoding,
     /// A jq expression: whether a message is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
@@ -362,6 +376,7 @@ impl From<Endpoint> for EndpointOut {
             concurrency: e.options.concurrency,
             ordered: e.options.ordered,
             format: e.options.format,
+            encoding: e.options.encoding,
             filter: e.options.filter,
             transform: e.options.transform,
             signature_headers: e.options.unsigned.then_some(false),

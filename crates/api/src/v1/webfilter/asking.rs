@@ -18,11 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(run))
-        .routes(routes!(try_out))
-        .routes(routes!(filters))
-        .routes(routes!(filter))
+    OpenApiRouter::new().routes(routes!(run)).routes(routes!(try_out)).routes(routes!(filters)).routes(routes!(filter))
 }
 
 /// What to ask.
@@ -43,7 +39,12 @@ struct RunIn<'a> {
 /// Ask all enabled webfilters of a filter, at the same time. Apply `data`, then raise `exception` if there is one.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/webfilter/run", operation_id = "v1.webfilter.run", tag = "Webfilter",
     params(AppPath), request_body = RunIn, responses((status = 200, body = RunOut)))]
-async fn run(State(api): State<Api>, caller: Caller, At(path): At<AppPath>, body: RawBody) -> Result<Response, Problem> {
+async fn run(
+    State(api): State<Api>,
+    caller: Caller,
+    At(path): At<AppPath>,
+    body: RawBody,
+) -> Result<Response, Problem> {
     let scope = api.service.open(&caller.0, &path.app_id).await?;
     let input: RunIn<'_> = body.json()?;
     let run = api.service.run_webfilters(&scope, &input.filter, input.payload.get(), input.deadline_ms).await?;

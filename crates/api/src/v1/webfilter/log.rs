@@ -200,8 +200,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let scope = api.service.open(&caller.0, &path.app_id).await?;
     let page = page.query(Order::Descending, |id| id.parse::<WebfilterRunId>().map(|id| id.0))?;
-    let page =
-        api.service.webfilter_runs(&scope, which.filter.as_deref(), which.outcome.as_deref(), page).await?;
+    let page = api.service.webfilter_runs(&scope, which.filter.as_deref(), which.outcome.as_deref(), page).await?;
     Ok(ok(&ListOut::of(page, |run| run.id.to_string(), RunOut::line)))
 }
 

@@ -4,7 +4,6 @@
 //! scenes, and each scene is told when its time comes, so that it carries that time.
 
 mod canvas;
-mod openedx;
 
 use super::dice::Dice;
 use domain::Timestamp;
@@ -78,6 +77,14 @@ const TEACHSTACK: Tenant = Tenant {
     event_types: &[],
     story: Story::Played("teachstack"),
 };
+const OPENEDX: Tenant = Tenant {
+    platform: "Open edX",
+    uid: "openedx-riverbank",
+    name: "Riverbank Open Campus",
+    receiver: "Student records",
+    event_types: &[],
+    story: Story::Played("openedx"),
+};
 const INSTRUQT: Tenant = Tenant {
     platform: "Instruqt",
     uid: "instruqt-brightline",
@@ -88,7 +95,7 @@ const INSTRUQT: Tenant = Tenant {
 };
 
 /// One tenant for each platform.
-pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, openedx::TENANT, canvas::TENANT, INSTRUQT];
+pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, OPENEDX, canvas::TENANT, INSTRUQT];
 
 /// All stories at once: whose turn it is, is left to the dice.
 pub(crate) struct Stage {
