@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "e2e" / "python")]
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 
 import django  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 from support.api import Api  # noqa: E402
 from support.receiver import Receiver  # noqa: E402
 from support.server import Server  # noqa: E402
@@ -20,19 +22,11 @@ from support.server import Server  # noqa: E402
 TOKEN_OF = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 
 
-@pytest.fixture(scope="session")
-def outbox_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("outbox")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def platform(outbox_folder):
-    """The platform, which is there before any Schoolbell is."""
-    os.environ["SCHOOLBELL_OUTBOX"] = str(outbox_folder / "first.sqlite3")
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", run_syncdb=True, verbosity=0)
+# The platform is there before any Schoolbell is. Each test has an outbox of its own; nothing goes into this one.
+OUTBOX = tempfile.TemporaryDirectory(prefix="schoolbell-")
+os.environ["SCHOOLBELL_OUTBOX"] = os.path.join(OUTBOX.name, "outbox.sqlite3")
+django.setup()
+call_command("migrate", run_syncdb=True, verbosity=0)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
     #[command(subcommand)]
-    from: From,
+    from: Source,
 }
 
 #[derive(Subcommand, Debug)]
-enum From {
+enum Source {
     /// Open edX's webhook plugin, from the output of its platform's `dumpdata openedx_webhooks`
     Openedx(OpenedxArgs),
 }
@@ -52,6 +52,6 @@ enum Wire {
 /// Imports, and says what became of each thing.
 pub(crate) async fn run(args: ImportArgs, flags: &Flags) -> Result<(), Failure> {
     match args.from {
-        From::Openedx(args) => openedx::run(args, flags).await,
+        Source::Openedx(args) => openedx::run(args, flags).await,
     }
 }

@@ -44,9 +44,8 @@ struct Common {
 }
 
 /// What only webfilters have.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default)]
-#[derive(Default)]
 struct Switches {
     disable_filtering: bool,
     disable_halt: bool,
