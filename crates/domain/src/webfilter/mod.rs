@@ -185,7 +185,7 @@ pub(crate) use choice;
 /// A word that is none of those that can be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("must be one of {}", .0.join(", "))]
-pub struct UnknownChoice(&'static [&'static str]);
+pub struct UnknownChoice(pub(crate) &'static [&'static str]);
 
 pub use crate::format::Encoding;
 
