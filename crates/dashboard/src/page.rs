@@ -38,6 +38,7 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    Webfilters,
     Settings,
 }
 
@@ -47,6 +48,7 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::Webfilters => "webfilters",
             Room::Settings => "settings",
         }
     }

@@ -166,7 +166,7 @@ fn logins_behave_as_observed() {
         (&[("5xx", says(404, ""))], "{}", "{}"),
         (
             &[("failed+page", refused())],
-            r#"{} PreventLogin {"message":"https://checks.example.org/ could not be asked about StudentLoginRequested: Nobody listens at this address and port.","redirect_to":"https://e.com/"}"#,
+            r#"{} PreventLogin {"message":"https://checks.example.org/ could not be asked about StudentLoginRequested: The connection was refused: nothing listens at that address.","redirect_to":"https://e.com/"}"#,
             r#"{} PreventLogin {"message":null,"redirect_to":"https://e.com/"}"#,
         ),
         (&[("", refused()), ("", says(200, r#"{"data": {"user": {"first_name": "X"}}}"#))], saved, saved),
