@@ -153,7 +153,7 @@ test("the test bench shows what answers would change or stop, given or real", as
   });
   await go(here("/bench"));
   assert.match(await page.getByLabel("Payload of Student Login Requested").inputValue(), /"username": "jane"/);
-  const [first, second] = await page.getByRole("group").all();
+  const [first, second] = await page.locator("fieldset").all();
   await first.getByLabel("In this test it").selectOption("answer");
   await first.getByText("Its answer").click();
   await first.getByLabel("Body").fill(JSON.stringify({ data: { profile: { name: `J ${HOSTILE}` }, user: { password: "x" } } }));
@@ -166,12 +166,12 @@ test("the test bench shows what answers would change or stop, given or real", as
   await check("webfilter-bench-change");
 
   receiver.answers["/second"] = [200, JSON.stringify({ exception: { PreventLogin: "Not today" } })];
-  await page.getByRole("group").nth(1).getByLabel("In this test it").selectOption("ask");
+  await page.locator("fieldset").nth(1).getByLabel("In this test it").selectOption("ask");
   await button("Run the test").click();
   assert.match(await result.innerText(), /is refused/);
   assert.match(await result.innerText(), /PreventLogin/);
   await check("webfilter-bench-refused");
-  await page.getByRole("group").nth(0).getByLabel("Status").fill("404");
+  await page.locator("fieldset").nth(0).getByLabel("Status").fill("404");
   await button("Run the test").click();
   assert.match(await result.innerText(), /is stopped/);
   assert.match(await result.innerText(), /https:\/\/campus\.example\.edu\/no/);
@@ -203,7 +203,7 @@ test("the log shows each run with what each answered", async () => {
 
 test("filters of one's own need no catalogue, and what each can do is listed", async () => {
   await go(`/applications/${room.id}/webfilters/new`);
-  await page.getByLabel("Filter").fill("room.join");
+  await page.getByLabel("Filter", { exact: true }).fill("room.join");
   await page.getByLabel("Webhook URL").fill(`${receiver.url}/join`);
   await page.getByLabel("Exception that a halt raises").fill("NoEntry");
   await check("webfilter-new-own");

@@ -487,7 +487,7 @@ def test_every_run_is_in_the_log_with_what_each_answered(site, hook, receiver):
     assert site.api.get(f"{site.path}/log/{line['id']}/").json() == line
     assert [r["id"] for r in site.log(filter=LOGIN)] == [line["id"]]
     assert [r["id"] for r in site.log(outcome="pass")] == [runs[1]["id"]]
-    assert_invalid(site.api.get(f"{site.path}/log", outcome="odd"), field="outcome")
+    assert_invalid(site.api.get(f"{site.path}/log", outcome="odd"), where="query", field="outcome")
     page = site.api.get(f"{site.path}/log", limit=1).json()
     assert not page["done"]
     rest = site.api.get(f"{site.path}/log", limit=1, iterator=page["iterator"]).json()

@@ -61,8 +61,8 @@ struct FormPage {
 }
 
 impl FormPage {
-    fn problem(&self, field: &&str) -> String {
-        self.error.as_ref().map(|e| problem_of(e, field)).unwrap_or_default()
+    fn problem(&self, field: impl AsRef<str>) -> String {
+        self.error.as_ref().map(|e| problem_of(e, field.as_ref())).unwrap_or_default()
     }
     /// What is wrong, where no field says so.
     fn other_problem(&self) -> String {

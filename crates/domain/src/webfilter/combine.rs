@@ -45,7 +45,10 @@ pub fn combine<W: Borrow<Webfilter>>(
         } else if let (Heard::Answered { body, .. }, None) = (said, failure(said)) {
             let counted = Counted::read(webfilter, rules, body, protection);
             reading.result = counted.result;
-            reading.data = counted.data.keys().cloned().collect();
+            let counts = |(key, (effect, value)): (&String, &(Effect, Json))| {
+                (*effect == Effect::Replace || !is_empty(value)).then(|| key.clone())
+            };
+            reading.data = counted.data.iter().filter_map(counts).collect();
             reading.exceptions = counted.exceptions.keys().cloned().collect();
             reading.notes = counted.notes.0;
             // Key by key: a later object replaces an earlier one as a whole, at its place.

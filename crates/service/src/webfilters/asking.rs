@@ -4,7 +4,7 @@ use super::{platform, rules_of};
 use crate::{
     Service,
     access::AppScope,
-    actor::{Actor, Capability},
+    actor::Capability,
     check::Check,
     error::ServiceError,
 };
@@ -71,10 +71,7 @@ pub struct TryInput {
 
 /// Whether an actor's platform may ask: whoever may do everything in the application.
 fn may_run(scope: &AppScope) -> Result<(), ServiceError> {
-    match scope.actor() {
-        Actor::Application(a) if a.capabilities.is_some() => Err(ServiceError::Forbidden),
-        _ => Ok(()),
-    }
+    Capability::ALL.into_iter().try_for_each(|capability| scope.must_have(capability))
 }
 
 fn read_payload(text: &[u8], check: &mut Check) -> Option<Members> {
