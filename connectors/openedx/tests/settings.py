@@ -7,6 +7,8 @@ from edx_django_utils.plugins import add_plugins, get_plugin_apps
 SECRET_KEY = "for tests only"
 SERVICE_VARIANT = "lms"
 USE_TZ = True
+# The usual one takes half a second for each person that a test makes up.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "campus.urls"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("CAMPUS_DATABASE", ":memory:")}}

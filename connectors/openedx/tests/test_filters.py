@@ -205,11 +205,6 @@ def test_a_form_that_the_platform_would_not_take_changes_nothing(webfilter, argu
     assert next(iter(wrong)) in caplog.text
 
 
-def changed(name, data, arguments, webfilter):
-    webfilter(name, {"data": data})
-    return run(name, arguments)
-
-
 def test_effects_on_arguments(webfilter, arguments, hook, api, app):
     def apply(name, data):
         made = webfilter(name, {"data": data})
@@ -230,7 +225,6 @@ def test_effects_on_arguments(webfilter, arguments, hook, api, app):
     context, _ = apply("CourseAboutRenderStarted", {"context": {"title": "Bye", "course": {"x": 1}}})
     assert context["title"] == "Bye" and context["course"] is arguments["context"]["course"]
     assert apply("IDVPageURLRequested", {"url": "http://other/"}) == "http://other/"
-    assert apply("AccountSettingsReadOnlyFieldsRequested", {"readonly_fields": ["name"]})[0] == {"email", "name"}
     assert [e.mode for e in apply("CourseEnrollmentQuerysetRequested", {"filter": {"mode": "honor"}})] == ["honor"]
     assert [s.mode for s in apply("ScheduleQuerySetRequested", {"filter": {"mode": "audit"}})] == ["audit"]
     assert len(apply("ScheduleQuerySetRequested", {"filter": {"no_such_column": 1}})) == 2
@@ -238,11 +232,13 @@ def test_effects_on_arguments(webfilter, arguments, hook, api, app):
     assert (grade.passed, grade.percent, grade.id) == (True, 0.9, 1)
     _, cohort = apply("CohortChangeRequested", {"target_cohort": {"name": "Another"}})
     assert cohort.name == "Another" and Cohort.objects.get(id=cohort.id).name == "Cohort B"
-    tabs, _, _ = apply("InstructorDashboardTabsRequested", {"tabs": [{"tab_id": "mine"}]})
-    assert tabs == [{"tab_id": "mine"}]
     assert apply("CourseRunAPIRenderStarted", {"serialized_courserun": {"title": "T"}}) == {"title": "T"}
     context, view_context = apply("RenderXBlockStarted", {"student_view_context": {"v": 1}})
     assert view_context == {"v": 1} and context["title"] == "Hello"
+    if "InstructorDashboardTabsRequested" in FILTERS:  # from openedx-filters 3.4 on
+        assert apply("InstructorDashboardTabsRequested", {"tabs": [{"tab_id": "mine"}]})[0] == [{"tab_id": "mine"}]
+        fields = apply("AccountSettingsReadOnlyFieldsRequested", {"readonly_fields": ["name"]})[0]
+        assert fields == {"email", "name"}
 
 
 EXCEPTIONS = [

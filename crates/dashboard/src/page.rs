@@ -26,10 +26,14 @@ pub(crate) struct Frame {
 /// The rooms of an application, at the side.
 pub(crate) struct Rail {
     pub(crate) name: String,
+    /// Its platform's name for people.
     pub(crate) platform: String,
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
+    /// Whether the secret travels in the body there: then there is a page for that.
+    pub(crate) has_webhook_settings: bool,
+    pub(crate) has_submissions: bool,
 }
 
 /// A room of an application.
@@ -38,6 +42,8 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    WebhookSettings,
+    Submissions,
     Webfilters,
     Settings,
 }
@@ -48,6 +54,8 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::WebhookSettings => "webhook",
+            Room::Submissions => "submissions",
             Room::Webfilters => "webfilters",
             Room::Settings => "settings",
         }
@@ -80,11 +88,14 @@ impl Frame {
     }
     /// Of a page in an application.
     pub(crate) fn of(visitor: &Visitor, app: &Application, room: Room, title: impl Into<String>) -> Self {
+        let about = service::platform::about(app);
         let rail = Rail {
             name: app.name.clone(),
-            platform: app.options.platform.clone().unwrap_or_default(),
+            platform: about.title.to_owned(),
             path: app_path(app),
             room,
+            has_webhook_settings: about.defaults.body_secret,
+            has_submissions: about.has_submissions,
         };
         let mut frame = Self::new(visitor, title);
         if visitor.is_operator() {
@@ -275,7 +286,14 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_text_in_titles_crumbs_notices_attributes_and_bodies() {
-        let rail = Rail { name: HOSTILE.into(), platform: HOSTILE.into(), path: HOSTILE.into(), room: Room::Events };
+        let rail = Rail {
+            name: HOSTILE.into(),
+            platform: HOSTILE.into(),
+            path: HOSTILE.into(),
+            room: Room::Events,
+            has_webhook_settings: true,
+            has_submissions: true,
+        };
         let page = ConfirmPage {
             frame: Frame {
                 title: HOSTILE.into(),

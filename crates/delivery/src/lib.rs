@@ -7,7 +7,9 @@
 //! Must not parse what platforms send, nor render pages; SQL is the store's, sockets are outbound's.
 
 mod engine;
+mod given_up;
 mod health;
+mod jws;
 mod lane;
 #[cfg(test)]
 mod lane_model;

@@ -28,11 +28,15 @@ pub enum Format {
     OpenedxV21,
     /// What its versions before 2 send: short keys.
     OpenedxV1,
+    /// Canvas's own: `metadata` and `body`, and the subscription if there is one.
+    LiveEvent,
+    /// IMS Caliper 1.1, made from Canvas's events; only some of them have such a form.
+    Caliper,
 }
 
 impl Format {
     /// All of them, for choices.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Standard,
         Self::Replit,
         Self::Teachstack,
@@ -42,6 +46,8 @@ impl Format {
         Self::OpenedxV22,
         Self::OpenedxV21,
         Self::OpenedxV1,
+        Self::LiveEvent,
+        Self::Caliper,
     ];
     /// `cloudevents-binary`: what settings and the API call it.
     pub fn name(self) -> &'static str {
@@ -55,6 +61,8 @@ impl Format {
             Self::OpenedxV22 => "openedx-v22",
             Self::OpenedxV21 => "openedx-v21",
             Self::OpenedxV1 => "openedx-v1",
+            Self::LiveEvent => "live-event",
+            Self::Caliper => "caliper",
         }
     }
     /// What it does, for choices.
@@ -77,6 +85,8 @@ impl Format {
             }
             Self::OpenedxV21 => "What Open edX's webhook plugin sends in versions 2 to 21.",
             Self::OpenedxV1 => "What Open edX's webhook plugin sends before version 2: short keys such as user.",
+            Self::LiveEvent => "Canvas's own: metadata and body, and the id of the subscription that asked for it.",
+            Self::Caliper => "IMS Caliper 1.1, made from Canvas's events. Events without such a form are not sent.",
         }
     }
     /// Whether it is the one of endpoints that do not say.
@@ -99,7 +109,7 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary, thin, openedx-v22, \
-     openedx-v21 or openedx-v1"
+     openedx-v21, openedx-v1, live-event or caliper"
 )]
 pub struct UnknownFormat(pub String);
 

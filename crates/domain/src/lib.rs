@@ -13,6 +13,7 @@ pub mod failure;
 pub mod format;
 pub mod ids;
 pub mod json;
+pub mod key_set;
 pub mod message;
 pub mod names;
 pub mod page;
@@ -25,7 +26,9 @@ pub mod webfilter;
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
-pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
+pub use endpoint::{
+    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header, StudentDataConfirmation,
+};
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::{Encoding, Format};
@@ -34,6 +37,7 @@ pub use ids::{
     TaskId, WebfilterId, WebfilterKey, WebfilterRunId,
 };
 pub use json::Json;
+pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};

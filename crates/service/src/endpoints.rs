@@ -7,16 +7,17 @@ use crate::{
     applications::CHANGE_TRIES,
     check::Check,
     error::{Problem, ServiceError},
-    headers,
+    extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
     platform,
     seams::Handshake,
-    secrets,
+    secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
-    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions,
+    EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
+    Uid,
 };
 use platforms::Expression;
 use std::{
@@ -91,6 +92,16 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// A named choice of waits, final answers and limits; not stored as such.
+    pub retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in a day.
+    pub deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    pub subscription_id: Patch<String>,
+    /// What the body is signed as: `jwt`.
+    pub body_signing: Patch<String>,
+    /// Somebody agrees that the address gets data about people: a name, or nothing.
+    pub student_data: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -204,6 +215,10 @@ impl EndpointExtras {
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
+        extras::check(self, check);
+        if self.student_data.value().is_some_and(|name| name.chars().count() > student_data::NAME_MAX) {
+            check.fail(&["studentDataConfirmedBy"], format!("must be at most {} characters", student_data::NAME_MAX));
+        }
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -216,6 +231,8 @@ impl EndpointExtras {
         (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
+        extras::apply_preset(&self, options);
+        extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
         let mut statuses = Some(std::mem::take(&mut options.final_statuses));
         self.final_statuses.apply(&mut statuses);
@@ -316,12 +333,10 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
-    /// Whether an endpoint may have this address, before there is one.
-    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
-        scope.must_have(Capability::ManageEndpoint)?;
-        let mut check = Check::body();
-        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
-        check.finish()
+    /// Whether a new endpoint may have this address, before there is one.
+    pub async fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        let change = EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() };
+        complete(&mut self.draft(scope, None, change).await?)
     }
 
     /// A page of an application's endpoints.
@@ -343,13 +358,17 @@ impl Service {
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
         endpoint.options = platform::default_options(scope.application());
-        let handshake = checked.extras.handshake.clone();
+        let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
+        student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
         if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
+        if endpoint.options.body_signing.is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -387,24 +406,55 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if checked.extras.body_signing.value().is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
+        let (now, agreed) = (self.now(), checked.extras.student_data.clone());
+        let apply = |endpoint: &mut Endpoint| {
+            let before = endpoint.clone();
+            checked.clone().apply(endpoint);
+            student_data::settle(Some(&before), endpoint, &agreed, scope.actor(), now);
+            complete(endpoint)
+        };
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
-            checked.clone().apply(&mut draft);
-            complete(&mut draft)?;
+            apply(&mut draft)?;
             self.shake_hands(&draft, handshake).await?;
         }
-        let saved = self
-            .change_endpoint(scope, which, |endpoint| {
-                checked.clone().apply(endpoint);
-                complete(endpoint)
-            })
-            .await?;
+        let saved = self.change_endpoint(scope, which, apply).await?;
         if switches_off {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
         }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
+    }
+
+    /// An endpoint as it would be after a change, or a new one of this application; nothing is saved.
+    pub(crate) async fn draft(
+        &self,
+        scope: &AppScope,
+        which: Option<&str>,
+        change: EndpointChange,
+    ) -> Result<Endpoint, ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        let checked = self.check_endpoint(change, &mut check);
+        check.finish()?;
+        let now = self.now();
+        let mut draft = match which {
+            Some(which) => self.find_endpoint(scope, which).await?,
+            None => {
+                let secret = self.secrets.generate(self.settings.signature);
+                let mut new = blank(scope.key(), EndpointId(Ksuid::MIN), secret, now);
+                new.options = platform::default_options(scope.application());
+                new
+            }
+        };
+        let (before, agreed) = (draft.clone(), checked.extras.student_data.clone());
+        checked.apply(&mut draft);
+        student_data::settle(which.map(|_| &before), &mut draft, &agreed, scope.actor(), now);
+        Ok(draft)
     }
 
     /// Asks an address before its endpoint is saved, if that is wanted.
@@ -499,6 +549,7 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
+    extras::format_carries_selection(endpoint)?;
     if endpoint.options.https_only && !is_private(&endpoint.url) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
         return Err(ServiceError::invalid(&["body", "url"], msg));

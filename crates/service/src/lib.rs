@@ -8,11 +8,14 @@ pub mod access;
 pub mod actor;
 pub mod applications;
 pub mod attempts;
+pub mod body_keys;
 pub mod check;
 pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
+mod extras;
+mod fit;
 pub mod headers;
 pub mod history;
 pub mod hooks;
@@ -21,13 +24,14 @@ pub mod messages;
 pub mod operational;
 pub mod organization;
 pub mod patch;
-mod platform;
+pub mod platform;
 pub mod portal;
 pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
 pub mod sign_in;
+pub mod student_data;
 pub mod tasks;
 pub mod token;
 pub mod webfilters;
@@ -41,7 +45,7 @@ pub use seams::{AddressPolicy, Admission, Agreement, Asker, Asking, Handshake, S
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, OrganizationId, Timestamp};
+use domain::{ApplicationId, Ksuid, OrganizationId, Timestamp};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
@@ -105,6 +109,7 @@ pub struct Service {
     tokens: Arc<Tokens>,
     asker: Arc<dyn Asker>,
     accepted: metrics::Counter,
+    validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
@@ -124,6 +129,7 @@ impl Service {
             tokens: parts.tokens,
             asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
         }
@@ -137,6 +143,11 @@ impl Service {
     /// Makes and reads tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Where receivers find the public halves of the keys that sign an application's bodies.
+    pub fn jwks_url(&self, app: ApplicationId) -> String {
+        format!("{}/api/lti/jwks/{app}", self.settings.public_url)
     }
 
     /// Whether the store answers.

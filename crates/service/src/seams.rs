@@ -1,7 +1,7 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
 use domain::{
-    Endpoint, EndpointRef, Secret,
+    BodyKey, Endpoint, EndpointRef, Secret,
     webfilter::{Question, Run},
 };
 use std::pin::Pin;
@@ -57,6 +57,8 @@ pub trait SecretMaker: Send + Sync {
     fn generate(&self, kind: SignatureKind) -> Secret;
     /// Refuses a secret of the right form that cannot sign; says why.
     fn check(&self, secret: &Secret) -> Result<(), String>;
+    /// A new random key for signing bodies. Takes long.
+    fn generate_body_key(&self) -> BodyKey;
 }
 
 /// The kind of a signing secret.

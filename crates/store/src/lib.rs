@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -20,6 +21,7 @@ pub mod webfilters;
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
     Purged, Queue, Record, Settle, Step, Ticket,
@@ -32,5 +34,5 @@ pub use views::{
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Webfilters {}
-impl<T: Config + Log + Queue + Webfilters> Store for T {}
+pub trait Store: Config + Log + Queue + KeySets + Webfilters {}
+impl<T: Config + Log + Queue + KeySets + Webfilters> Store for T {}

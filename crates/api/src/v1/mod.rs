@@ -9,6 +9,7 @@ mod event_type;
 mod hooks;
 mod message;
 mod organization;
+mod signing_keys;
 mod submission;
 mod webfilter;
 
@@ -60,6 +61,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
         .merge(webfilter::unreplayed())
+        .merge(signing_keys::published())
         .routes(routes!(crate::health::get_health))
         .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
@@ -70,6 +72,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(attempt::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
+        .merge(signing_keys::routes())
         .merge(hooks::routes())
         .merge(submission::routes())
         .merge(webfilter::routes())

@@ -236,7 +236,11 @@ fn again(mut page: FormPage, form: &Fields, error: ServiceError) -> Answer {
     Ok(show(&page)?.into_response())
 }
 
-pub(super) async fn new(visitor: Visitor, Path(app): Path<String>, crate::form::Query(query): crate::form::Query) -> Page {
+pub(super) async fn new(
+    visitor: Visitor,
+    Path(app): Path<String>,
+    crate::form::Query(query): crate::form::Query,
+) -> Page {
     visitor.actor.must_have(Capability::ManageEndpoint)?;
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     show(&blank(&visitor, &scope, query.get("filter"))?)
@@ -258,11 +262,7 @@ pub(super) async fn create(visitor: Visitor, Path(app): Path<String>, Form(form)
     }
 }
 
-async fn existing(
-    visitor: &Visitor,
-    app: &str,
-    webfilter: &str,
-) -> Result<(AppScope, Webfilter, FormPage), PageError> {
+async fn existing(visitor: &Visitor, app: &str, webfilter: &str) -> Result<(AppScope, Webfilter, FormPage), PageError> {
     let scope = visitor.service().open(&visitor.actor, app).await?;
     let w = visitor.service().webfilter(&scope, webfilter).await?;
     let page = page(visitor, &scope, Some(&w), w.filter.as_str(), w.settings.clone())?;
@@ -273,11 +273,7 @@ pub(super) async fn edit(visitor: Visitor, Path((app, webfilter)): Path<(String,
     show(&existing(&visitor, &app, &webfilter).await?.2)
 }
 
-pub(super) async fn save(
-    visitor: Visitor,
-    Path((app, webfilter)): Path<(String, String)>,
-    Form(form): Form,
-) -> Answer {
+pub(super) async fn save(visitor: Visitor, Path((app, webfilter)): Path<(String, String)>, Form(form): Form) -> Answer {
     let (scope, w, shown) = existing(&visitor, &app, &webfilter).await?;
     let saved = match change(&form) {
         Ok(change) => visitor.service().patch_webfilter(&scope, &webfilter, change).await,

@@ -115,8 +115,7 @@ async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
     let app = scope.application();
     let path = room(app);
     let row = |w: Webfilter| {
-        let (mark, word) =
-            if w.settings.enabled { (Mark::Delivered, "On") } else { (Mark::Off, "Switched off") };
+        let (mark, word) = if w.settings.enabled { (Mark::Delivered, "On") } else { (Mark::Off, "Switched off") };
         Row {
             address: w.shown_url(),
             path: format!("{path}/{}", w.id),

@@ -10,12 +10,13 @@ pub(crate) mod python;
 mod thin;
 
 use crate::{
+    canvas,
     catalog::Platform,
     expression::{Expression, ExpressionError},
     openedx, replit, teachstack,
 };
 use bytes::Bytes;
-use domain::{ApplicationId, Json, MessageMeta, Timestamp};
+use domain::{ApplicationId, EventTypeName, Json, MessageMeta, Timestamp};
 use std::fmt;
 
 pub use domain::format::{Encoding, Format, UnknownFormat};
@@ -58,6 +59,14 @@ pub enum RenderError {
     /// The body cannot be a web form.
     #[error("the body {0}: only an object can be sent as a web form; choose the encoding json, or a transform")]
     NoForm(String),
+    /// The format has no form for events of this type: they are left out, as if a filter said so.
+    #[error("the format {format} has no form for {event_type}")]
+    NoSuchForm {
+        /// The format.
+        format: Format,
+        /// The event type.
+        event_type: EventTypeName,
+    },
     /// The format carries a secret in the body, and the endpoint has none.
     #[error("the format {0} carries a secret in the body, and this endpoint has none: make one in its settings")]
     NoBodySecret(Format),
@@ -89,6 +98,10 @@ pub struct RenderInput<'a> {
     pub application: ApplicationFacts<'a>,
     /// Where this server is reached from outside, without a slash at the end: `https://hooks.example.edu`.
     pub public_url: &'a str,
+    /// The subscription that asked for it, where a format names one.
+    pub subscription_id: Option<&'a str>,
+    /// When it is sent, where a format says so.
+    pub now: Timestamp,
 }
 
 /// What is shown instead of a body secret.
@@ -111,6 +124,8 @@ impl fmt::Debug for RenderInput<'_> {
             .field("body_secret", &self.body_secret.map(|_| "…"))
             .field("application", &self.application)
             .field("public_url", &self.public_url)
+            .field("subscription_id", &self.subscription_id)
+            .field("now", &self.now)
             .finish()
     }
 }
@@ -129,6 +144,8 @@ pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> R
         Format::CloudeventsBinary => cloudevents::binary(input, meta, payload),
         Format::Thin => thin::render(input, meta),
         Format::OpenedxV22 | Format::OpenedxV21 | Format::OpenedxV1 => openedx::render(input, meta, &payload)?,
+        Format::LiveEvent => canvas::live_event::render(input, meta, &payload)?,
+        Format::Caliper => canvas::caliper::render(input, meta, &payload)?,
     };
     match input.encoding {
         Encoding::Json => Ok(rendered),
@@ -142,6 +159,11 @@ fn as_form(format: Format, rendered: Rendered) -> Result<Rendered, RenderError> 
     let form = python::form(&json, openedx::tuple_in(format));
     let body = form.ok_or_else(|| RenderError::NoForm("is not an object".to_owned()))?;
     Ok(Rendered { body: body.into(), content_type: "application/x-www-form-urlencoded", ..rendered })
+}
+
+/// Whether a format has a form for events of a type. Only `caliper` is choosy.
+pub fn carries(format: Format, event_type: &EventTypeName) -> bool {
+    format != Format::Caliper || canvas::caliper::has_form(event_type)
 }
 
 /// Whether a message is to be sent at all: what the endpoint's filter says, or yes.

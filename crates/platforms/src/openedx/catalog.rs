@@ -109,7 +109,6 @@ fn entry(signal: &Signal) -> CatalogEntry {
         subject: subject(&example, &signal.argument),
         personal_data: personal,
         schema: schema(signal, data),
-        asked: Some(asked(&signal.argument)),
         examples: vec![example],
     }
 }
@@ -147,7 +146,8 @@ fn subject(example: &Value, argument: &str) -> Option<String> {
 }
 
 /// What the whole looks like, and where it comes from.
-fn schema(signal: &Signal, mut data: Value) -> Value {
+fn schema(signal: &Signal, data: Value) -> Value {
+    let mut data = told(data);
     data["description"] = json!("What the event carries.");
     json!({
         "type": "object",
@@ -165,7 +165,7 @@ fn schema(signal: &Signal, mut data: Value) -> Value {
                 "additionalProperties": { "type": "string" },
                 "examples": [{ &signal.argument: signal.class }],
             },
-            "metadata": metadata_schema(),
+            "metadata": metadata(),
         },
         "x-openedx": {
             "signal": signal.name,
@@ -179,11 +179,9 @@ fn schema(signal: &Signal, mut data: Value) -> Value {
     })
 }
 
-fn metadata_schema() -> Value {
+fn metadata() -> Value {
     let text = |words: &str| json!({ "type": "string", "description": words });
-    json!({
-        "type": "object",
-        "description": "Where and when it happened; what is missing follows from the message.",
+    let facts = told(json!({
         "properties": {
             "event_type": text("The signal's event type."),
             "id": text("Id of the event, a UUID: the same at all endpoints."),
@@ -197,20 +195,33 @@ fn metadata_schema() -> Value {
                 "items": { "type": "integer" },
             },
         },
+    }));
+    json!({
+        "type": "object",
+        "description": "Where and when it happened; what is missing follows from the message.",
+        "properties": facts["properties"],
     })
 }
 
-/// What is asked: the data has to be there. The platform does not check the types of fields, and neither must we.
-fn asked(argument: &str) -> Value {
-    json!({
-        "type": "object",
-        "required": ["data"],
-        "properties": {
-            "data": { "type": "object", "required": [argument] },
-            "types": { "type": "object", "additionalProperties": { "type": "string" } },
-            "metadata": { "type": "object" },
-        },
-    })
+/// Turns what a schema asks into what it tells (`x-type`, `x-required`). The platform does not check the types of its own
+/// fields: an event that looks a little different is better than one that is refused, and so lost.
+fn told(mut schema: Value) -> Value {
+    if let Value::Object(members) = &mut schema {
+        for (asks, tells) in [("type", "x-type"), ("required", "x-required")] {
+            if let Some(value) = members.remove(asks) {
+                members.insert(tells.to_owned(), value);
+            }
+        }
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            properties.values_mut().for_each(|p| *p = told(p.take()));
+        }
+        for inner in ["items", "additionalProperties"] {
+            if let Some(inner) = members.get_mut(inner) {
+                *inner = told(inner.take());
+            }
+        }
+    }
+    schema
 }
 
 fn of_class(class: &str, path: &mut String, personal: &mut Vec<PersonalData>) -> Value {

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{EventTypeName, Uid};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn cases() -> Vec<Value> {
     let text = samples::fixture("openedx/bodies.jsonl");
@@ -52,7 +52,7 @@ fn the_catalogue_has_the_events_that_the_plugin_offers_and_marks_the_others() {
     };
     assert_eq!((offered(22), offered(21), PLATFORM.event_types().len()), (66, 64, 75));
     for entry in PLATFORM.event_types() {
-        let is_offered = entry.schema["x-openedx"]["offeredByPlugin"] != serde_json::json!([]);
+        let is_offered = entry.schema["x-openedx"]["offeredByPlugin"] != json!([]);
         assert_eq!(entry.description.contains("Not offered"), !is_offered, "{}", entry.name);
         let names_a_person = entry.examples[0].to_string().contains("jane@example.com");
         assert!(!names_a_person || entry.personal_data.iter().any(|p| p.path.ends_with(".email")), "{}", entry.name);
@@ -67,16 +67,20 @@ fn the_catalogue_has_the_events_that_the_plugin_offers_and_marks_the_others() {
 #[test]
 fn the_schema_tells_the_types_but_an_event_that_looks_a_little_different_is_taken() {
     let login = EventTypeName::new("org.openedx.learning.auth.session.login.completed.v1").unwrap();
-    let schema = &PLATFORM.event_type(&login).unwrap().schema;
-    let user = &schema["properties"]["data"]["properties"]["user"]["properties"];
-    assert_eq!(user["id"]["type"], "integer");
-    assert_eq!(user["pii"]["properties"]["name"]["type"], serde_json::json!(["string", "null"]));
-    for fits in [r#"{"data": {"user": {"id": "4", "new": 1}}}"#, r#"{"data": {"user": null}, "metadata": {"x": 1}}"#] {
-        assert_eq!(PLATFORM.misfits(&login, fits.as_bytes()), []);
+    let entry = PLATFORM.event_type(&login).unwrap();
+    let user = &entry.schema["properties"]["data"]["properties"]["user"]["properties"];
+    assert_eq!(user["id"]["x-type"], "integer");
+    assert_eq!(user["pii"]["properties"]["name"]["x-type"], json!(["string", "null"]));
+    let problems = |payload: Value| entry.validator().validate(&payload).err().unwrap_or_default();
+    for fits in
+        [json!({"data": {"user": {"id": "4", "new": 1}}}), json!({"data": {"user": null}, "metadata": {"time": 1}})]
+    {
+        assert_eq!(problems(fits), []);
     }
-    let problems = PLATFORM.misfits(&login, br#"{"data": {"users": {}}}"#);
-    assert_eq!(problems[0].path, "/data/user");
-    assert!(!PLATFORM.misfits(&login, br#"{"user": {}}"#).is_empty());
+    assert_eq!(problems(json!({"data": {"users": {}}}))[0].path, "/data/user");
+    for misfit in [json!({"user": {}}), json!({"data": []}), json!({"data": {"user": {}}, "metadata": 1})] {
+        assert!(!problems(misfit.clone()).is_empty(), "{misfit}");
+    }
 }
 
 #[test]

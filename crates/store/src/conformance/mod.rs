@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 pub mod config;
+pub mod key_sets;
 pub mod log;
 pub mod pages;
 pub mod queue;
@@ -48,9 +49,15 @@ macro_rules! conformance_tests {
                 a_list_of_event_types_shows_what_its_filter_lets_through
                 hidden_event_types_do_not_count_as_a_further_page
                 event_types_that_are_missing_or_archived_are_unknown
+                the_directory_reads_a_schema_once_and_again_after_a_change
                 what_an_organization_decides_is_kept
                 what_is_configured_is_there_in_the_next_run
                 a_page_begins_beyond_its_cursor_and_runs_in_the_order_asked_for
+            }
+            key_sets {
+                a_key_set_reads_back_by_both_names_of_its_application
+                a_key_set_changes_only_for_whoever_saw_its_revision
+                key_sets_are_found_by_their_age_and_not_of_deleted_applications
             }
             log {
                 a_message_reads_back_as_it_came_in

@@ -10,6 +10,7 @@ mod attempts;
 mod claim;
 mod endpoints;
 mod event_types;
+mod key_sets;
 mod messages;
 mod purge;
 mod queue;

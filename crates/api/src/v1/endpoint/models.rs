@@ -2,7 +2,10 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Encoding, Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{
+    BodySigning, DeactivateAfter, Encoding, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -13,6 +16,19 @@ use utoipa::ToSchema;
 
 fn first_version() -> u16 {
     1
+}
+
+/// How many messages may be given up within 24 hours. A message counts once, when its last try failed.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described here; the type of the domain reads and writes it.
+#[schema(as = DeactivateAfter)]
+struct DeactivateAfterIo {
+    /// Because no answer came in time.
+    #[schema(minimum = 1)]
+    timeouts: u32,
+    /// Because of anything else that the receiver did.
+    #[schema(minimum = 1)]
+    errors: u32,
 }
 
 /// An endpoint to create or put.
@@ -67,7 +83,7 @@ pub(super) struct EndpointIn {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `openedx-v22`, `openedx-v21` or `openedx-v1`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -99,6 +115,28 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -128,6 +166,11 @@ impl From<EndpointIn> for EndpointInput {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -191,7 +234,7 @@ pub(super) struct EndpointPatch {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `openedx-v22`, `openedx-v21` or `openedx-v1`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -223,6 +266,28 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -251,6 +316,11 @@ impl From<EndpointPatch> for EndpointChange {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -316,6 +386,27 @@ impl From<&Endpoint> for EndpointFields {
     }
 }
 
+/// Who agreed that the address gets data about people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StudentDataOut {
+    /// The name that was given, or what kind of access it was.
+    confirmed_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    confirmed_at: Timestamp,
+    /// The host that was named as the one who gets it.
+    recipient: String,
+    /// False since the endpoint got another address, or gets more: somebody has to agree anew.
+    current: bool,
+}
+
+impl From<StudentDataConfirmation> for StudentDataOut {
+    fn from(c: StudentDataConfirmation) -> Self {
+        Self { confirmed_by: c.by, confirmed_at: c.at, recipient: c.recipient, current: !c.outdated }
+    }
+}
+
 /// An endpoint. Its secret and its headers are shown elsewhere.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -364,6 +455,20 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Option<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription_id: Option<String>,
+    /// What the body is signed as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Option<BodySigning>,
+    /// Who agreed that the address gets data about people; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_data: Option<StudentDataOut>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -382,6 +487,10 @@ impl From<Endpoint> for EndpointOut {
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            deactivate_after: e.options.deactivate_after,
+            subscription_id: e.options.subscription_id.map(Into::into),
+            body_signing: e.options.body_signing,
+            student_data: e.options.student_data.map(Into::into),
         }
     }
 }
