@@ -14,7 +14,7 @@ use domain::{
     webfilter::{Protection, Question},
 };
 use filters::{FilterSettings, Filters, LogSettings};
-use outbound::{AnswerLimits, Client, ClientOptions, Guard, SigningKey, Target};
+use outbound::{AnswerLimits, Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, Agreement, Asker, Asking, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -110,7 +110,11 @@ impl App {
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
         let options = || ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")));
-        let client = Arc::new(Client::new(ClientOptions { timeout: settings.request_timeout, ..options() })?);
+        let client = Arc::new(Client::new(ClientOptions {
+            timeout: settings.request_timeout,
+            queues: QueueOptions { own_access: settings.sqs_own_access, endpoint: settings.sqs_endpoint.clone() },
+            ..options()
+        })?);
         let filters = Arc::new(start_filters(settings, options(), &directory, &ids)?);
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
@@ -252,6 +256,9 @@ impl AddressPolicy for Addresses {
     fn check_url(&self, url: &Url) -> Result<(), String> {
         Target::check_url(url).map_err(|e| e.to_string())?;
         self.guard.check_url(url).map_err(|blocked| blocked.to_string())
+    }
+    fn check_queue(&self, endpoint: &Endpoint) -> Result<(), String> {
+        self.client.queue(endpoint).map(|_| ()).map_err(|e| e.to_string())
     }
     fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
         let how = match how {

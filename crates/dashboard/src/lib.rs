@@ -18,12 +18,14 @@ mod form;
 mod health;
 mod messages;
 mod page;
+mod queue;
 mod repair;
 mod session;
 mod settings_of_endpoint;
 mod sign_in;
 mod student_data;
 mod submissions;
+mod tools;
 mod webfilters;
 mod words;
 
@@ -71,6 +73,16 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))
+        .route(&app("/tools"), get(tools::list))
+        .route(&app("/tools/account"), post(tools::save_account))
+        .route(&app("/tools/keys"), post(tools::create_key))
+        .route(&app("/tools/keys/{key}/state"), post(tools::switch_key))
+        .route(&app("/tools/keys/{key}/delete"), get(tools::confirm_delete_key).post(tools::delete_key))
+        .route(&app("/tools/installed"), post(tools::create_tool))
+        .route(&app("/tools/installed/{tool}/state"), post(tools::switch_tool))
+        .route(&app("/tools/installed/{tool}/delete"), get(tools::confirm_delete_tool).post(tools::delete_tool))
+        .route(&app("/tools/invitations"), post(tools::invite))
+        .route(&app("/tools/invitations/{key}/withdraw"), post(tools::withdraw))
         .route(&app("/webhook"), get(classroom::show).post(classroom::save))
         .route(&app("/submissions"), get(submissions::list))
         .route(&app("/events"), get(events::list))

@@ -31,6 +31,8 @@ pub(crate) struct Rail {
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
+    /// Whether it may have tools of Canvas.
+    pub(crate) tools: bool,
     /// Whether the secret travels in the body there: then there is a page for that.
     pub(crate) has_webhook_settings: bool,
     pub(crate) has_submissions: bool,
@@ -42,6 +44,7 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    Tools,
     WebhookSettings,
     Submissions,
     Webfilters,
@@ -54,6 +57,7 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::Tools => "tools",
             Room::WebhookSettings => "webhook",
             Room::Submissions => "submissions",
             Room::Webfilters => "webfilters",
@@ -94,6 +98,7 @@ impl Frame {
             platform: about.title.to_owned(),
             path: app_path(app),
             room,
+            tools: service::lti::has_tools(app),
             has_webhook_settings: about.defaults.body_secret,
             has_submissions: about.has_submissions,
         };
@@ -291,6 +296,7 @@ mod tests {
             platform: HOSTILE.into(),
             path: HOSTILE.into(),
             room: Room::Events,
+            tools: true,
             has_webhook_settings: true,
             has_submissions: true,
         };

@@ -4,7 +4,9 @@ use crate::{
     application::Application,
     format::{Encoding, Format},
     ids::{AppKey, EndpointId, EndpointKey},
+    lti::Subscription,
     names::{Channel, EventTypeName, Uid},
+    queue::Transport,
     retry::RetrySchedule,
     secret::Secrets,
     time::Timestamp,
@@ -135,6 +137,15 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// How what it gets travels.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
+    /// Where its queue is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_region: Option<String>,
+    /// What makes it a subscription of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
     /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription_id: Option<Uid>,

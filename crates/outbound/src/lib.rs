@@ -10,6 +10,7 @@
 pub mod client;
 pub mod guard;
 pub mod jws;
+pub mod queue;
 pub mod signing;
 pub mod target;
 
@@ -18,5 +19,6 @@ pub mod target;
 pub use client::fuzzing;
 pub use client::{AnswerLimits, Client, ClientError, ClientOptions, Handshake, HandshakeError, OutgoingRequest, Sent};
 pub use guard::{Blocked, Guard};
+pub use queue::{Queue, QueueMessage, QueueOptions};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};
 pub use target::{Target, TargetError};

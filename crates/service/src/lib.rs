@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod body_keys;
 pub mod check;
 pub mod dry_run;
+mod endpoint_stats;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
@@ -20,6 +21,7 @@ pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
+pub mod lti;
 pub mod messages;
 pub mod operational;
 pub mod organization;
@@ -27,6 +29,7 @@ pub mod patch;
 pub mod platform;
 pub mod portal;
 pub mod publish;
+pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
@@ -108,6 +111,7 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     asker: Arc<dyn Asker>,
+    bearers: lti::Bearers,
     accepted: metrics::Counter,
     validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
@@ -126,6 +130,7 @@ impl Service {
             admission: parts.admission,
             guard: parts.guard,
             secrets: parts.secrets,
+            bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
             asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),

@@ -24,6 +24,10 @@ pub trait Admission: Send + Sync {
 pub trait AddressPolicy: Send + Sync {
     /// Refuses what is known to be refused at each try, such as a private address; says why.
     fn check_url(&self, url: &Url) -> Result<(), String>;
+    /// Refuses a queue that nothing could be sent to: no access, a private address; says why.
+    fn check_queue(&self, _endpoint: &Endpoint) -> Result<(), String> {
+        Err("queues are not possible here".to_owned())
+    }
     /// Asks an endpoint's address whether it wants what will be sent; says why it did not agree.
     fn shake_hands<'a>(&'a self, _endpoint: &'a Endpoint, _how: Handshake) -> Agreement<'a> {
         Box::pin(async { Err("handshakes are not possible here".to_owned()) })

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod error;
 pub mod ids;
 pub mod key_sets;
+pub mod lti;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -22,6 +23,7 @@ pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
 pub use key_sets::KeySets;
+pub use lti::Lti;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
     Purged, Queue, Record, Settle, Step, Ticket,
@@ -34,5 +36,5 @@ pub use views::{
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + KeySets + Webfilters {}
-impl<T: Config + Log + Queue + KeySets + Webfilters> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters> Store for T {}

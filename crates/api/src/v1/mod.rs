@@ -7,6 +7,7 @@ mod background_task;
 mod endpoint;
 mod event_type;
 mod hooks;
+mod lti;
 mod message;
 mod organization;
 mod signing_keys;
@@ -61,6 +62,8 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
         .merge(webfilter::unreplayed())
+        .merge(lti::routes())
+        .merge(crate::lti::routes())
         .merge(signing_keys::published())
         .routes(routes!(crate::health::get_health))
         .routes(routes!(crate::health::alive));

@@ -125,6 +125,10 @@ settings! {
     webfilter_protected_fields: Vec<String> = "", values::names, SHOWN;
     /// What protected fields may do all the same: none, send (leave with payloads), set (by answers) or both
     webfilter_allow_protected: AllowProtected = "none", values::allow_protected, SHOWN;
+    /// Write to queues (SQS) without a key of their own as this server, with its role or environment: on or off
+    sqs_own_access: bool = "off", values::switch, SHOWN;
+    /// Where queues are that are named by an ARN; Amazon's own if not set
+    sqs_endpoint: Option<Url> = "", values::public_url, SHOWN;
     /// Connections that the server holds at the same time
     max_connections: usize = "10000", values::connections, SHOWN;
     /// How log lines look on stderr: text or json

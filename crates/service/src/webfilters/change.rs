@@ -165,7 +165,7 @@ impl Service {
         }
         Checked {
             rules: rest.filter.as_ref().and_then(|name| rules_of(scope, name, "filter", check)),
-            url: rest.url.take().and_then(|url| self.check_address(&url, check)),
+            url: rest.url.take().and_then(|url| self.check_http_address(&url, check)),
             uid: std::mem::take(&mut rest.uid).and_then(|uid| check.uid(&uid, WebfilterId::PREFIX)),
             encoding: choice(check, "encoding", &mut rest.encoding),
             wire_version: choice(check, "wireVersion", &mut rest.wire_version),

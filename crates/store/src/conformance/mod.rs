@@ -9,6 +9,7 @@
 pub mod config;
 pub mod key_sets;
 pub mod log;
+pub mod lti;
 pub mod pages;
 pub mod queue;
 pub mod upkeep;
@@ -80,6 +81,15 @@ macro_rules! conformance_tests {
                 attempts_are_counted_in_their_window
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
+            }
+            lti {
+                a_root_account_is_made_once_and_replaced_on_purpose
+                a_developer_key_reads_back_and_is_changed_in_its_own_application_only
+                a_tool_reads_back_and_is_changed_in_its_own_application_only
+                a_registration_is_used_once_in_the_commit_that_makes_its_tool
+                registrations_that_are_over_go_when_a_new_one_comes
+                a_subject_is_found_by_its_name_until_its_application_is_deleted
+                an_assertion_id_is_used_once_by_its_subject_also_in_the_next_run
             }
             upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once
@@ -163,6 +173,7 @@ mod tests {
         let areas = [
             include_str!("config.rs"),
             include_str!("log.rs"),
+            include_str!("lti.rs"),
             include_str!("pages.rs"),
             include_str!("queue.rs"),
             include_str!("webfilters.rs"),
