@@ -8,11 +8,13 @@ use crate::{
 };
 use api::ApiState;
 use axum::Router;
+use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
+use outbound::{Client, ClientOptions, Guard, Question, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, SecretMaker, Service, ServiceSettings, Tokens,
+    oidc::Provider,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -102,6 +104,11 @@ impl App {
             timeout: settings.request_timeout,
             ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
         })?);
+        let oidc = settings.oidc_issuer.as_ref().map(|issuer| {
+            let secret = settings.oidc_client_secret.as_ref().map(|s| s.expose().to_owned());
+            let web: Arc<dyn Fetch> = Arc::new(Web(client.clone()));
+            Provider::new(issuer, settings.oidc_client_id.clone(), secret, web)
+        });
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
@@ -119,8 +126,11 @@ impl App {
             },
         };
         let engine = Engine::start(parts, commits).await?;
-        let upkeep_settings =
-            UpkeepSettings { attempt_retention: settings.attempt_retention, answer_retention: ANSWER_RETENTION };
+        let upkeep_settings = UpkeepSettings {
+            attempt_retention: settings.attempt_retention,
+            answer_retention: ANSWER_RETENTION,
+            audit_retention: settings.audit_retention,
+        };
         let upkeep = Upkeep::start(directory.clone(), ids.clone(), upkeep_settings);
 
         let service = Arc::new(Service::new(service::Parts {
@@ -140,10 +150,15 @@ impl App {
             guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
+            oidc,
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let pages = dashboard::routes(dashboard::Dashboard::new(service.clone()));
+        let dashboard_settings = DashboardSettings {
+            frame_origins: settings.portal_frame_origins.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+        };
+        let pages = dashboard::routes(Dashboard::new(service.clone(), dashboard_settings));
         let router = api::trim_slashes(api::routes(ApiState::new(service.clone(), Some(figures))).merge(pages));
 
         let limits =
@@ -232,6 +247,19 @@ impl AddressPolicy for Addresses {
         Box::pin(async move {
             let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
             self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// Where the service meets web servers that are no receivers.
+struct Web(Arc<Client>);
+
+impl Fetch for Web {
+    fn fetch<'a>(&'a self, url: &'a Url, ask: Ask) -> Fetched<'a> {
+        let question = Question { form: ask.form, authorization: ask.authorization };
+        Box::pin(async move {
+            let answer = self.0.fetch(url, question).await;
+            answer.map(|(status, body)| (status.as_u16(), body)).map_err(|e| e.to_string())
         })
     }
 }

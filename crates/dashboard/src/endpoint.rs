@@ -326,6 +326,7 @@ pub(crate) async fn testing(
 ) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    visitor.actor.must_have(Capability::CreateAttempts)?;
     show(&testing_page(&visitor, &scope, &e, &query).await?)
 }
 

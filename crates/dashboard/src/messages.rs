@@ -12,7 +12,7 @@ use crate::{
 use askama::Template;
 use axum::extract::Path;
 use domain::{Cursor, MessageId, Order, PageQuery};
-use service::{Capability, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
+use service::{Capability, Permission, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
 
 const PAGE: usize = 25;
 
@@ -126,6 +126,8 @@ struct ShowPage {
     payload: Option<String>,
     deliveries: Vec<Delivery>,
     may_send: bool,
+    /// Whether payloads, and answers that may repeat them, are shown.
+    may_see: bool,
 }
 
 pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, String)>) -> Page {
@@ -167,6 +169,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
         payload: m.payload.as_deref().map(pretty),
         deliveries,
         may_send: visitor.can(Capability::CreateAttempts),
+        may_see: visitor.may(Permission::SeePayloads),
         id,
     })
 }

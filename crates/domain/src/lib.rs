@@ -5,6 +5,7 @@
 
 pub mod application;
 pub mod attempt;
+pub mod audit;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
@@ -14,6 +15,7 @@ pub mod ids;
 pub mod message;
 pub mod names;
 pub mod page;
+pub mod people;
 pub mod retry;
 pub mod secret;
 pub mod task;
@@ -21,18 +23,20 @@ pub mod time;
 
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
+pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::Format;
 pub use ids::{
-    AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
-    TaskId,
+    AlertId, AppKey, ApplicationId, AttemptId, AuditId, EndpointId, EndpointKey, IdGenerator, IdOrUid, InvitationId,
+    Ksuid, MessageId, OrganizationId, TaskId, UserId,
 };
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
+pub use people::{Grant, Invitation, Role, Subject, User};
 pub use retry::RetrySchedule;
 pub use secret::{BodySecret, Secret, SecretError, Secrets};
 pub use task::{Task, TaskKind, TaskStatus};

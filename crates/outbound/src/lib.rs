@@ -14,7 +14,9 @@ pub mod target;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use client::fuzzing;
-pub use client::{Client, ClientError, ClientOptions, Handshake, HandshakeError, OutgoingRequest, Sent};
+pub use client::{
+    Client, ClientError, ClientOptions, FetchError, Handshake, HandshakeError, OutgoingRequest, Question, Sent,
+};
 pub use guard::{Blocked, Guard};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};
 pub use target::{Target, TargetError};

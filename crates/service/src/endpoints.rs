@@ -5,6 +5,7 @@ use crate::{
     access::AppScope,
     actor::Capability,
     applications::CHANGE_TRIES,
+    audit::place,
     check::Check,
     error::{Problem, ServiceError},
     headers,
@@ -15,8 +16,8 @@ use crate::{
     secrets,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    Action, AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use platforms::Expression;
 use std::{
@@ -342,6 +343,7 @@ impl Service {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
         })?;
+        self.note_in(scope, Action::EndpointCreated, created.id, place(&created)).await;
         self.announce(scope, &created, OperationalEvent::EndpointCreated).await;
         Ok(created)
     }
@@ -371,6 +373,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpoint)?;
         change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
+        let what = change.in_words();
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
@@ -391,6 +394,7 @@ impl Service {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
         }
+        self.note_in(scope, Action::EndpointUpdated, saved.id, what).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -416,6 +420,7 @@ impl Service {
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
+        self.note_in(scope, Action::EndpointDeleted, endpoint.id, place(&endpoint)).await;
         self.announce(scope, &endpoint, OperationalEvent::EndpointDeleted).await;
         Ok(())
     }
@@ -472,7 +477,9 @@ impl Service {
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
         let endpoint = self.find_endpoint(scope, which).await?;
-        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await?;
+        self.note_in(scope, Action::DeliveriesCancelled, endpoint.id, format!("made before {before}")).await;
+        Ok(())
     }
 
     async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {

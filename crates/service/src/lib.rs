@@ -6,37 +6,44 @@
 
 pub mod access;
 pub mod actor;
+pub mod alerts;
 pub mod applications;
 pub mod attempts;
+pub mod audit;
 pub mod check;
 pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
+mod guesses;
 pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
 pub mod messages;
+pub mod oidc;
 pub mod operational;
 pub mod organization;
+mod password;
 pub mod patch;
+pub mod people;
 mod platform;
 pub mod portal;
 pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sessions;
 pub mod sign_in;
 pub mod tasks;
 pub mod token;
 pub mod window;
 
 pub use access::AppScope;
-pub use actor::{Actor, ApplicationActor, Capability};
+pub use actor::{Actor, ApplicationActor, Capability, Permission, Person};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, SignatureKind};
+pub use seams::{AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Handshake, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -88,6 +95,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// The OpenID provider that people may sign in with.
+    pub oidc: Option<oidc::Provider>,
 }
 
 /// The operations.
@@ -104,6 +113,13 @@ pub struct Service {
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
+    passwords: password::Passwords,
+    guesses: guesses::Guesses,
+    /// Looks at payloads that were noted lately.
+    looks: Cache<Box<str>, Timestamp>,
+    /// Alerts that were raised lately.
+    alerted: Cache<Box<str>, Timestamp>,
+    oidc: Option<oidc::Provider>,
 }
 
 impl Service {
@@ -121,6 +137,11 @@ impl Service {
             accepted: metrics::counter!("schoolbell_accepted_total"),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
+            passwords: password::Passwords::new(),
+            guesses: guesses::Guesses::new(),
+            looks: Cache::new(10_000),
+            alerted: Cache::new(10_000),
+            oidc: parts.oidc,
         }
     }
 

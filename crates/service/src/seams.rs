@@ -39,6 +39,24 @@ pub enum Handshake {
     CloudEvents(String),
 }
 
+/// Asks web servers that are no receivers, such as an OpenID provider. The same guard holds as for receivers.
+pub trait Fetch: Send + Sync {
+    /// Asks. Says why there is no answer.
+    fn fetch<'a>(&'a self, url: &'a Url, ask: Ask) -> Fetched<'a>;
+}
+
+/// What a web server is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ask {
+    /// A form to post; a GET without one.
+    pub form: Option<String>,
+    /// For the header `authorization`.
+    pub authorization: Option<String>,
+}
+
+/// An answer's status and body, in time.
+pub type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(u16, bytes::Bytes), String>> + Send + 'a>>;
+
 /// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {
     /// A new random one.

@@ -3,7 +3,9 @@
 use crate::{
     Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
 };
-use domain::{Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp};
+use domain::{
+    Action, Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp,
+};
 use std::time::Duration;
 
 /// How far back failed messages are sent again.
@@ -65,6 +67,11 @@ impl Service {
         };
         self.store.create_task(task.clone()).await?;
         self.admission.tasks_changed();
+        let action = match kind {
+            TaskKind::Recover => Action::RecoveryStarted,
+            TaskKind::ReplayMissing => Action::ReplayStarted,
+        };
+        self.note_in(scope, action, endpoint.id, format!("from {since} to {until}")).await;
         Ok(task)
     }
 
@@ -79,6 +86,11 @@ impl Service {
         match actor {
             Actor::Organization(_) => Ok(None),
             Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?.key())),
+            Actor::Person(p) if p.operator => Ok(None),
+            Actor::Person(p) => {
+                let app = p.acting_in.ok_or(ServiceError::Forbidden)?;
+                Ok(Some(self.open(actor, &app.to_string()).await?.key()))
+            }
         }
     }
 

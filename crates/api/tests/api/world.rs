@@ -111,6 +111,7 @@ impl World {
             guard: Arc::new(NotTen),
             secrets: Arc::new(Random),
             tokens,
+            oidc: None,
         }));
         service.seed_operational_event_types().await.unwrap();
         let router = api::router(api::ApiState::new(service.clone(), None));

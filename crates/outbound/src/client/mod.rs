@@ -7,6 +7,7 @@
 mod answer;
 mod connect;
 mod connection;
+mod fetch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use fetch::{FetchError, Question};
 pub use handshake::{Handshake, HandshakeError};
 
 /// Settings of a [`Client`].

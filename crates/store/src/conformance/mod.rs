@@ -6,9 +6,11 @@
 // Test code: a broken expectation must end the test, and the names of the behaviours are their documentation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+pub mod audit;
 pub mod config;
 pub mod log;
 pub mod pages;
+pub mod people;
 pub mod queue;
 pub mod upkeep;
 mod world;
@@ -119,6 +121,24 @@ macro_rules! conformance_tests {
                 what_was_accepted_and_recorded_is_there_in_the_next_run
                 many_at_once_are_all_kept
             }
+            people {
+                a_user_reads_back_as_it_was_stored
+                an_email_address_and_a_subject_belong_to_one_user
+                each_change_of_a_user_leaves_the_rest_as_it_was
+                users_are_listed_by_organization_and_by_application
+                operators_that_can_sign_in_are_counted
+                a_removed_user_leaves_no_role_and_no_session
+                an_invitation_works_once_and_in_its_time
+                a_withdrawn_invitation_is_gone
+                a_session_is_there_in_the_next_run_with_what_is_to_be_said
+                all_sessions_of_a_user_end_at_once
+                what_has_ended_is_removed_in_steps
+            }
+            audit {
+                entries_are_found_by_what_is_asked_for_newest_first
+                old_entries_are_removed_in_steps
+                an_alert_is_open_once_until_it_is_put_away
+            }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once
                 pages_by_range_hold_each_item_exactly_once
@@ -143,8 +163,14 @@ mod tests {
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("mod.rs");
-        let areas =
-            [include_str!("config.rs"), include_str!("log.rs"), include_str!("pages.rs"), include_str!("queue.rs")];
+        let areas = [
+            include_str!("audit.rs"),
+            include_str!("config.rs"),
+            include_str!("log.rs"),
+            include_str!("pages.rs"),
+            include_str!("people.rs"),
+            include_str!("queue.rs"),
+        ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());
             if let Some(name) = name {

@@ -7,14 +7,17 @@ mod accept;
 mod answers;
 mod applications;
 mod attempts;
+mod audit;
 mod claim;
 mod endpoints;
 mod event_types;
 mod messages;
+mod people;
 mod purge;
 mod queue;
 mod record;
 mod rows;
+mod sessions;
 mod tasks;
 mod writer;
 
