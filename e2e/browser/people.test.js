@@ -6,13 +6,15 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import Provider from "oidc-provider";
+import { SMTPServer } from "smtp-server";
 import { startServer } from "../javascript/support/server.js";
 import { HOSTILE, check, launch } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const PASSWORD = "four words in a row";
 
-let browser, server, receiver, provider, embedder, token, app, other, endpoint, message;
+let browser, server, receiver, provider, embedder, post, token, app, other, endpoint, message;
+const mails = [];
 const people = {};
 
 /** A web server that answers with `handler`. */
@@ -82,7 +84,18 @@ before(async () => {
     request.resume();
     response.writeHead(Number(request.url.slice(1, 4)) || 200).end("thank you, Ada");
   });
+  post = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ["STARTTLS"],
+    onData(stream, session, done) {
+      let text = "";
+      stream.on("data", (part) => (text += part));
+      stream.on("end", () => (mails.push({ to: session.envelope.rcptTo.map((r) => r.address), text }), done()));
+    },
+  });
+  await new Promise((listening) => post.listen(0, "127.0.0.1", listening));
   server = await startServer((url) => [
+    "--smtp-url", `smtp://127.0.0.1:${post.server.address().port}`, "--mail-from", "Schoolbell <bell@example.edu>",
     "--portal-frame-origins", embedder.url,
     "--oidc-issuer", provider.url, "--oidc-client-id", "schoolbell", "--oidc-client-secret", "secret&=%",
     "--public-url", url,
@@ -110,7 +123,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await server?.stop();
-  for (const one of [provider, embedder, receiver]) one?.close();
+  for (const one of [provider, embedder, receiver, post]) one?.close();
 });
 
 test("first run: the link, then a user of one's own, who is there after a restart", async () => {
@@ -352,7 +365,7 @@ test("tokens are shown once and work; forms of other sites are refused", async (
   assert.equal(forged.status, 403);
 });
 
-test("what goes wrong is an alert, in the list and by webhook", async () => {
+test("what goes wrong is an alert, in the list, by webhook and by mail", async () => {
   const page = people.operator;
   await go(page, "/settings/alerts");
   await check(page, "alerts-none");
@@ -362,6 +375,12 @@ test("what goes wrong is an alert, in the list and by webhook", async () => {
   await page.getByLabel("Address").fill(`${receiver.url}/200/alerts`);
   await button(page, "Add address").click();
   await page.getByText("Operational webhooks go there").waitFor();
+  await page.getByLabel(/^E-mail addresses/).fill("not an address");
+  await button(page, "Save addresses").click();
+  assert.match(await page.locator("#emails-problem").innerText(), /not an e-mail address/);
+  await page.getByLabel(/^E-mail addresses/).fill("mary@example.edu\nolive@example.edu");
+  await button(page, "Save addresses").click();
+  await page.getByText("Saved.").waitFor();
   const heard = new Promise((done) => receiver.http.on("request", (request) => request.url === "/200/alerts" && done(request.headers)));
   const failing = await api("POST", `/app/${app.id}/endpoint/`, { url: `${receiver.url}/500`, uid: "failing" });
   await api("POST", `/app/${app.id}/msg/`, { eventType: "submission.created", payload: { n: 1 } });
@@ -370,6 +389,11 @@ test("what goes wrong is an alert, in the list and by webhook", async () => {
   await page.getByText("no try is left").waitFor();
   await check(page, "alerts");
   assert.match(await page.locator(".badge").innerText(), /1 alert/);
+  for (let n = 0; n < 50 && mails.length < 2; n++) await page.reload();
+  assert.deepEqual(mails.map((m) => m.to[0]).sort(), ["mary@example.edu", "olive@example.edu"]);
+  assert.match(mails[0].text, /Class 7b/);
+  assert.match(mails[0].text, new RegExp(`Endpoint: +${receiver.url}\\r`));
+  assert.doesNotMatch(mails[0].text, /"n"/);
   await button(page, "Reveal secret").click();
   assert.match(await page.locator(".secret").innerText(), /^whsec_/);
   await button(page, "Put all away").click();

@@ -11,9 +11,10 @@ use axum::Router;
 use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, Question, SigningKey, Target};
+use outbound::{Client, ClientOptions, Guard, Mail, Question, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Post, Posted, SecretMaker, Service, ServiceSettings,
+    Tokens,
     oidc::Provider,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
@@ -57,6 +58,9 @@ pub(crate) enum StartError {
     /// The client for receivers cannot be made.
     #[error(transparent)]
     Client(#[from] outbound::ClientError),
+    /// Mail cannot be sent.
+    #[error("SMTP_URL or MAIL_FROM has to change: {0}")]
+    Mail(#[from] outbound::MailError),
     /// Nothing can be counted.
     #[error("cannot count: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -109,6 +113,13 @@ impl App {
             let web: Arc<dyn Fetch> = Arc::new(Web(client.clone()));
             Provider::new(issuer, settings.oidc_client_id.clone(), secret, web)
         });
+        let mail = match &settings.smtp_url {
+            Some(url) => {
+                let mail: Arc<dyn Post> = Arc::new(Mails(Mail::new(url.expose(), &settings.mail_from)?));
+                Some(mail)
+            }
+            None => None,
+        };
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
@@ -151,6 +162,7 @@ impl App {
             secrets: Arc::new(Keys),
             tokens,
             oidc,
+            mail,
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
@@ -261,6 +273,15 @@ impl Fetch for Web {
             let answer = self.0.fetch(url, question).await;
             answer.map(|(status, body)| (status.as_u16(), body)).map_err(|e| e.to_string())
         })
+    }
+}
+
+/// Where the service meets the mail server.
+struct Mails(Mail);
+
+impl Post for Mails {
+    fn send<'a>(&'a self, to: &'a str, subject: &'a str, text: String) -> Posted<'a> {
+        Box::pin(async move { self.0.send(to, subject, text).await.map_err(|e| e.to_string()) })
     }
 }
 

@@ -12,6 +12,7 @@ use askama::Template;
 use axum::extract::Path;
 use domain::{Action, AuditEntry, AuditId, Cursor, Order, PageOf, PageQuery};
 use service::{AppScope, audit::AuditOf};
+use std::collections::{HashMap, hash_map::Entry};
 
 const PAGE: usize = 50;
 
@@ -25,7 +26,8 @@ struct Row {
     /// Where the object is, if it has a page.
     path: String,
     detail: String,
-    application: String,
+    /// The name of the application that it was in, and where that is.
+    application: Option<(String, String)>,
 }
 
 #[derive(Template)]
@@ -108,6 +110,14 @@ async fn page(
         }
         None => (Frame::new(visitor, "Audit log"), "/settings/audit".to_owned()),
     };
+    let mut applications = HashMap::new();
+    for id in found.items.iter().filter(|_| scope.is_none()).filter_map(|e| e.application) {
+        if let Entry::Vacant(free) = applications.entry(id) {
+            // One that was deleted has its name in the entry about that.
+            let scope = service.open(&visitor.actor, &id.to_string()).await.ok();
+            free.insert(scope.map(|s| (s.application().name.clone(), app_path(s.application()))));
+        }
+    }
     let rows: Vec<Row> = found
         .items
         .iter()
@@ -120,11 +130,7 @@ async fn page(
             object: e.object.clone(),
             path: place(e),
             detail: e.detail.clone(),
-            application: if scope.is_none() {
-                e.application.map(|a| a.to_string()).unwrap_or_default()
-            } else {
-                String::new()
-            },
+            application: e.application.and_then(|id| applications.get(&id).cloned().flatten()),
         })
         .collect();
     let (action, actor, object) =

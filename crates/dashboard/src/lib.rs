@@ -96,6 +96,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/settings/invitations/{invitation}/withdraw", post(people::withdraw))
         .route("/settings/tokens", get(settings::tokens).post(settings::create_token))
         .route("/settings/alerts", get(settings::alerts).post(settings::dismiss))
+        .route("/settings/alerts/emails", post(settings::save_emails))
         .route("/settings/alerts/webhooks", post(settings::add_webhook))
         .route("/settings/alerts/webhooks/{endpoint}/secret", post(settings::reveal_webhook))
         .route("/settings/alerts/webhooks/{endpoint}/delete", post(settings::remove_webhook))

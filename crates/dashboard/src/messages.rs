@@ -141,6 +141,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let destinations = service.attempted_destinations(&scope, &id, page).await?;
     let window = Window::newest(200);
     let attempts = service.attempts_of_message(&scope, &id, None, &window, &AttemptsLike::default(), true).await?;
+    let may_see = visitor.may(Permission::SeePayloads);
     let mut deliveries = Vec::new();
     for to in &destinations.items {
         let (mark, word) = Mark::of(to.latest);
@@ -154,7 +155,12 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
             word,
             next: to.next_attempt.map(|at| When::new(at, now)),
             open: exists && e.disabled.is_none(),
-            attempts: attempts.items.iter().filter(|a| a.endpoint == e.id).map(|a| AnswerShown::of(a, now)).collect(),
+            attempts: attempts
+                .items
+                .iter()
+                .filter(|a| a.endpoint == e.id)
+                .map(|a| AnswerShown::to(may_see, a, now))
+                .collect(),
         });
     }
     let here = format!("{}/messages", app_path(app));
@@ -169,7 +175,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
         payload: m.payload.as_deref().map(pretty),
         deliveries,
         may_send: visitor.can(Capability::CreateAttempts),
-        may_see: visitor.may(Permission::SeePayloads),
+        may_see,
         id,
     })
 }

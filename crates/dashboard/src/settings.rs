@@ -52,6 +52,10 @@ struct AlertsPage {
     webhooks: Vec<Webhook>,
     url: String,
     problem: String,
+    can_mail: bool,
+    /// One on each line.
+    emails: String,
+    email_problem: String,
     newer: String,
     older: String,
 }
@@ -166,6 +170,9 @@ async fn alerts_page(visitor: &Visitor, query: &crate::form::Fields) -> Result<A
         webhooks: webhooks.iter().map(webhook).collect(),
         url: String::new(),
         problem: String::new(),
+        can_mail: service.can_mail(),
+        emails: service.alert_emails(&visitor.actor).await?.join("\n"),
+        email_problem: String::new(),
     })
 }
 
@@ -188,6 +195,24 @@ pub(crate) async fn add_webhook(visitor: Visitor, Form(form): Form) -> Answer {
         Err(e) if is_about_input(&e) => {
             let page = alerts_page(&visitor, &crate::form::Fields::default()).await?;
             let page = AlertsPage { url: form.get("url").to_owned(), problem: in_words(&e), ..page };
+            Ok(render(&page)?.into_response())
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+pub(crate) async fn save_emails(visitor: Visitor, Form(form): Form) -> Answer {
+    let text = form.get("emails");
+    let words = text.split([' ', ',', ';', '\n', '\r']).filter(|w| !w.is_empty());
+    let emails: Vec<String> = words.map(str::to_owned).collect();
+    match visitor.service().put_alert_emails(&visitor.actor, &emails).await {
+        Ok(()) => {
+            visitor.say("Saved.");
+            Ok(go("/settings/alerts"))
+        }
+        Err(e) if is_about_input(&e) => {
+            let page = alerts_page(&visitor, &crate::form::Fields::default()).await?;
+            let page = AlertsPage { emails: text.to_owned(), email_problem: in_words(&e), ..page };
             Ok(render(&page)?.into_response())
         }
         Err(e) => Err(e.into()),

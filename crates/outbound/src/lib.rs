@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod guard;
+pub mod mail;
 pub mod signing;
 pub mod target;
 
@@ -18,5 +19,6 @@ pub use client::{
     Client, ClientError, ClientOptions, FetchError, Handshake, HandshakeError, OutgoingRequest, Question, Sent,
 };
 pub use guard::{Blocked, Guard};
+pub use mail::{Mail, MailError};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};
 pub use target::{Target, TargetError};

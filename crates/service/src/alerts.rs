@@ -2,17 +2,24 @@
 //! webhooks, and the addresses that these go to.
 
 use crate::{
-    Service, access::AppScope, actor::Actor, applications::ApplicationInput, endpoints::EndpointInput,
-    error::ServiceError, operational::OperationalEvent,
+    Service, access::AppScope, actor::Actor, applications::ApplicationInput, audit::place, check::Check,
+    endpoints::EndpointInput, error::ServiceError, operational::OperationalEvent, people::read_email,
 };
 use domain::{
     Action, Alert, AlertId, AlertKind, ApplicationId, Endpoint, EndpointId, Ksuid, Order, OrganizationId, PageOf,
     PageQuery,
 };
 use std::time::Duration;
+use store::OrganizationOptions;
 
 /// An alert that is seen again is written down this often.
 const SAME_ALERT: Duration = Duration::from_secs(60);
+/// Addresses for mail at most.
+const EMAILS_MAX: usize = 10;
+/// Alerts of an organization that are mailed within…
+const MAILS_PER_HOUR: u32 = 20;
+/// …this time.
+const MAIL_HOUR: Duration = Duration::from_secs(3600);
 /// Addresses for operational webhooks at most.
 const WEBHOOKS_MAX: usize = 20;
 
@@ -39,9 +46,80 @@ impl Service {
         let (id, at) = self.next_id();
         let organization = organization.clone();
         let alert = Alert { id: AlertId(id), organization, application, endpoint, kind, first_at: at, last_at: at };
-        if let Err(error) = self.store.raise_alert(alert.clone()).await {
-            tracing::warn!(%error, ?alert, "an alert got lost");
+        match self.store.raise_alert(alert.clone()).await {
+            Ok(true) => self.mail_alert(alert).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, ?alert, "an alert got lost"),
         }
+    }
+
+    /// Mails an alert that is new, aside: nobody waits for a mail server.
+    async fn mail_alert(&self, alert: Alert) {
+        let Some(mail) = self.mail.clone() else { return };
+        let found = self.directory.find(&alert.organization, &alert.application.to_string()).await;
+        let Ok(Some(entry)) = found else { return };
+        let emails = entry.organization.alert_emails.clone();
+        if emails.is_empty() || !self.may_mail(&alert.organization) {
+            return;
+        }
+        let endpoint = entry.endpoints.iter().find(|e| e.id == alert.endpoint);
+        let subject = format!("{}: {}", entry.application.name, alert.kind.sentence());
+        let text = format!(
+            "{}\n\nApplication: {}\nEndpoint:    {}\n\n{url}/applications/{}/endpoints/{}\n\n\
+             Nothing more is mailed about this until somebody puts the alert away:\n{url}/settings/alerts\n",
+            alert.kind.sentence(),
+            entry.application.name,
+            endpoint.map(|e| place(e)).unwrap_or_default(),
+            alert.application,
+            alert.endpoint,
+            url = self.settings.public_url,
+        );
+        tokio::spawn(async move {
+            for to in &emails {
+                if let Err(error) = mail.send(to, &subject, text.clone()).await {
+                    tracing::warn!(%error, "an alert could not be mailed");
+                }
+            }
+        });
+    }
+
+    /// A bad day of a whole school must not become a thousand mails.
+    fn may_mail(&self, organization: &OrganizationId) -> bool {
+        let now = self.now();
+        let hour = self.mailed.get(organization).filter(|(since, _)| now.since(*since) < MAIL_HOUR);
+        let (since, n) = hour.unwrap_or((now, 0));
+        self.mailed.insert(organization.clone(), (since, n + 1));
+        if n == MAILS_PER_HOUR {
+            tracing::warn!(%organization, "no more alerts are mailed within this hour");
+        }
+        n < MAILS_PER_HOUR
+    }
+
+    /// Whether the server has a way for mail.
+    pub fn can_mail(&self) -> bool {
+        self.mail.is_some()
+    }
+
+    /// Where alerts are mailed to.
+    pub async fn alert_emails(&self, actor: &Actor) -> Result<Vec<String>, ServiceError> {
+        Ok(self.organization_options(actor).await?.alert_emails)
+    }
+
+    /// Changes that.
+    pub async fn put_alert_emails(&self, actor: &Actor, emails: &[String]) -> Result<(), ServiceError> {
+        let organization = actor.must_be_organization()?;
+        let mut check = Check::body();
+        let mut read: Vec<String> = emails.iter().map(|text| read_email(text, &mut check)).collect();
+        if read.len() > EMAILS_MAX {
+            check.fail(&["email"], format!("Give at most {EMAILS_MAX} addresses"));
+        }
+        check.finish()?;
+        read.dedup();
+        let options = self.store.organization_options(organization).await?;
+        let options = OrganizationOptions { alert_emails: read, ..options };
+        self.directory.save_organization_options(organization, &options).await?;
+        self.note(actor, None, Action::OrganizationUpdated, organization, "addresses that alerts are mailed to").await;
+        Ok(())
     }
 
     /// A page of the alerts that are open.

@@ -43,7 +43,9 @@ pub use access::AppScope;
 pub use actor::{Actor, ApplicationActor, Capability, Permission, Person};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Handshake, SecretMaker, SignatureKind};
+pub use seams::{
+    AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Handshake, Post, Posted, SecretMaker, SignatureKind,
+};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -97,6 +99,8 @@ pub struct Parts {
     pub tokens: Arc<Tokens>,
     /// The OpenID provider that people may sign in with.
     pub oidc: Option<oidc::Provider>,
+    /// The way for mail.
+    pub mail: Option<Arc<dyn Post>>,
 }
 
 /// The operations.
@@ -120,6 +124,9 @@ pub struct Service {
     /// Alerts that were raised lately.
     alerted: Cache<Box<str>, Timestamp>,
     oidc: Option<oidc::Provider>,
+    mail: Option<Arc<dyn Post>>,
+    /// Alerts that were mailed in the hour that began then.
+    mailed: Cache<OrganizationId, (Timestamp, u32)>,
 }
 
 impl Service {
@@ -142,6 +149,8 @@ impl Service {
             looks: Cache::new(10_000),
             alerted: Cache::new(10_000),
             oidc: parts.oidc,
+            mail: parts.mail,
+            mailed: Cache::new(10_000),
         }
     }
 

@@ -32,7 +32,7 @@ impl Service {
         check.finish()?;
         // What the settings page decides beside these stays.
         let now = self.store.organization_options(organization).await?;
-        let options = OrganizationOptions { branding: now.branding, ..options };
+        let options = OrganizationOptions { branding: now.branding, alert_emails: now.alert_emails, ..options };
         self.directory.save_organization_options(organization, &options).await?;
         self.note(actor, None, Action::OrganizationUpdated, organization, "retention and retries").await;
         Ok(options)

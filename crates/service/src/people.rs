@@ -52,7 +52,7 @@ pub enum Standing {
     Disabled(bool),
 }
 
-fn read_email(text: &str, check: &mut Check) -> String {
+pub(crate) fn read_email(text: &str, check: &mut Check) -> String {
     let email = text.trim().to_lowercase();
     let looks_right = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.len() > 1)
         && email.len() <= 254

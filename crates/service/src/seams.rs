@@ -57,6 +57,15 @@ pub struct Ask {
 /// An answer's status and body, in time.
 pub type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(u16, bytes::Bytes), String>> + Send + 'a>>;
 
+/// Sends mail to people.
+pub trait Post: Send + Sync {
+    /// Sends plain text. Says why it was not taken.
+    fn send<'a>(&'a self, to: &'a str, subject: &'a str, text: String) -> Posted<'a>;
+}
+
+/// Whether a mail was taken, in time.
+pub type Posted<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {
     /// A new random one.

@@ -23,6 +23,9 @@ pub struct OrganizationOptions {
     /// How its pages look.
     #[serde(skip_serializing_if = "Branding::is_empty")]
     pub branding: Branding,
+    /// Addresses that alerts are mailed to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alert_emails: Vec<String>,
 }
 
 /// How an organization's pages look.

@@ -112,6 +112,7 @@ impl World {
             secrets: Arc::new(Random),
             tokens,
             oidc: None,
+            mail: None,
         }));
         service.seed_operational_event_types().await.unwrap();
         let router = api::router(api::ApiState::new(service.clone(), None));

@@ -117,6 +117,10 @@ settings! {
     oidc_client_id: String = "", values::any_text, SHOWN;
     /// Its secret at the OpenID provider; a public client has none
     oidc_client_secret: Option<Hidden> = "", values::hidden, SECRET;
+    /// A mail server for alerts, such as smtps://user:password@mail.example.edu
+    smtp_url: Option<Hidden> = "", values::hidden, SECRET;
+    /// Who mail comes from
+    mail_from: String = "Schoolbell <schoolbell@localhost>", values::any_text, SHOWN;
     /// Memory for payloads that wait to be sent; the rest waits on disk
     memory_budget: usize = "64MB", values::memory, SHOWN;
     /// Payloads are removed after this many days, at most 90d
