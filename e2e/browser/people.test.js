@@ -369,10 +369,10 @@ test("what goes wrong is an alert, in the list, by webhook and by mail", async (
   const page = people.operator;
   await go(page, "/settings/alerts");
   await check(page, "alerts-none");
-  await page.getByLabel("Address").fill("http://10.0.0.1/");
+  await page.getByLabel("Address", { exact: true }).fill("http://10.0.0.1/");
   await button(page, "Add address").click();
   assert.match(await page.locator("#url-problem").innerText(), /private/);
-  await page.getByLabel("Address").fill(`${receiver.url}/200/alerts`);
+  await page.getByLabel("Address", { exact: true }).fill(`${receiver.url}/200/alerts`);
   await button(page, "Add address").click();
   await page.getByText("Operational webhooks go there").waitFor();
   await page.getByLabel(/^E-mail addresses/).fill("not an address");

@@ -10,7 +10,7 @@ use api::ApiState;
 use axum::Router;
 use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
+use domain::{BodyKey, Endpoint, EndpointRef, OrganizationId, Secret};
 use outbound::{Client, ClientOptions, Guard, Mail, Question, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Post, Posted, SecretMaker, Service, ServiceSettings,
@@ -78,6 +78,7 @@ pub(crate) struct App {
     engine: Engine,
     upkeep: Upkeep,
     reports: JoinHandle<()>,
+    rotation: JoinHandle<()>,
     service: Arc<Service>,
 }
 
@@ -175,7 +176,8 @@ impl App {
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service })
+        let rotation = tokio::spawn(rotate_body_keys(service.clone(), settings.signing_key_rotation));
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports, rotation, service })
     }
 
     /// Where it listens.
@@ -205,9 +207,25 @@ impl App {
         };
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
+        self.rotation.abort();
+        // Cancelled, as asked.
+        let _ = self.rotation.await;
         self.reports.abort();
         // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
         let _ = self.reports.await;
+    }
+}
+
+/// Replaces keys that sign bodies when their time has come.
+async fn rotate_body_keys(service: Arc<Service>, after: Duration) {
+    let pause = (after / 10).clamp(Duration::from_millis(200), Duration::from_secs(3600));
+    loop {
+        match service.rotate_old_body_keys(after).await {
+            Ok(0) => {}
+            Ok(applications) => tracing::info!(applications, "replaced keys that sign bodies"),
+            Err(error) => tracing::error!(%error, "failed to replace keys that sign bodies; trying again"),
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -297,6 +315,9 @@ impl SecretMaker for Keys {
     }
     fn check(&self, secret: &Secret) -> Result<(), String> {
         SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
+    }
+    fn generate_body_key(&self) -> BodyKey {
+        outbound::jws::generate_body_key()
     }
 }
 

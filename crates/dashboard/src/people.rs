@@ -3,6 +3,7 @@
 use crate::{
     Dashboard,
     applications::{ConfirmPage, around},
+    door::CameFrom,
     form::{Fields, Form, Query, link},
     page::{Answer, Frame, Page, PageError, Room, app_path, go, in_words, is_about_input, problem_of, show as render},
     session::{Found, Reach, Visitor},
@@ -399,8 +400,12 @@ pub(crate) async fn welcome(
     render(&welcome_page(&dashboard, found.as_deref(), query.get("key")).await?)
 }
 
-pub(crate) async fn accept(State(dashboard): State<Arc<Dashboard>>, Form(form): Form) -> Answer {
-    may_try(&dashboard)?;
+pub(crate) async fn accept(
+    State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
+    Form(form): Form,
+) -> Answer {
+    may_try(&dashboard, &from)?;
     let key = form.get("key");
     match dashboard.service.accept_invitation(key, read(&form)).await {
         Ok(session) => Ok(begin(&dashboard, &session, Reach::Ours, "/")),

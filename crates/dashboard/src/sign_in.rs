@@ -23,27 +23,38 @@ use service::{
     sessions::{LIFETIME, Theme},
     sign_in::SignInError,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-/// Tries with links per minute that are looked at, over all people: links cannot be guessed, but checking them costs.
-const TRIES_PER_MINUTE: u32 = 60;
+/// Tries with links per minute and address that are looked at: links cannot be guessed, but checking them costs. A whole
+/// school may come from one address.
+const TRIES_PER_MINUTE: u32 = 300;
+/// Addresses that are counted; beyond these, the minute is full.
+const ADDRESSES: usize = 20_000;
 /// What the browser keeps while its person is at the provider.
 const AWAY: &str = "schoolbell_away";
 const AWAY_SECONDS: u64 = 15 * 60;
 
-/// The minute that is counted, and the tries in it.
+/// The minute that is counted, and the tries in it by address.
 #[derive(Default)]
-pub(crate) struct Tries(Mutex<(i64, u32)>);
+pub(crate) struct Tries(Mutex<(i64, HashMap<String, u32>)>);
 
 impl Tries {
-    fn may(&self, now: Timestamp) -> bool {
+    fn may(&self, from: &str, now: Timestamp) -> bool {
         let minute = now.as_seconds().div_euclid(60);
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tries.0 != minute {
-            *tries = (minute, 0);
+            *tries = (minute, HashMap::new());
         }
-        tries.1 += 1;
-        tries.1 <= TRIES_PER_MINUTE
+        let counted = &mut tries.1;
+        if counted.len() >= ADDRESSES && !counted.contains_key(from) {
+            return false;
+        }
+        let n = counted.entry(from.to_owned()).or_default();
+        *n += 1;
+        *n <= TRIES_PER_MINUTE
     }
 }
 
@@ -108,8 +119,12 @@ fn refused(page: SignInPage, e: SignInError) -> Answer {
     Ok((status, render(&page)?).into_response())
 }
 
-pub(crate) async fn sign_in(State(dashboard): State<Arc<Dashboard>>, Form(form): Form) -> Answer {
-    may_try(&dashboard)?;
+pub(crate) async fn sign_in(
+    State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
+    Form(form): Form,
+) -> Answer {
+    may_try(&dashboard, &from)?;
     // People paste the whole link.
     let text = form.get("token");
     let token = text.rsplit_once("token=").map_or(text, |(_, token)| token);
@@ -138,8 +153,12 @@ fn away_cookie(value: &str, seconds: u64, secure: bool) -> String {
 }
 
 /// To the provider, perhaps with an invitation.
-pub(crate) async fn depart(State(dashboard): State<Arc<Dashboard>>, Form(form): Form) -> Answer {
-    may_try(&dashboard)?;
+pub(crate) async fn depart(
+    State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
+    Form(form): Form,
+) -> Answer {
+    may_try(&dashboard, &from)?;
     match dashboard.service.depart(form.some("key")).await {
         Ok(departure) => {
             let cookie = away_cookie(&departure.cookie, AWAY_SECONDS, dashboard.secure);
@@ -161,10 +180,11 @@ struct DeparturePage {
 /// And back from there.
 pub(crate) async fn come_back(
     State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
     headers: HeaderMap,
     Query(query): Query,
 ) -> Answer {
-    may_try(&dashboard)?;
+    may_try(&dashboard, &from)?;
     let text = |name| query.get(name).to_owned();
     let back = Return { state: text("state"), code: text("code"), error: text("error"), issuer: text("iss") };
     let away = cookie_in(&headers, AWAY).unwrap_or_default();
@@ -216,8 +236,12 @@ pub(crate) async fn portal(Query(query): Query) -> Page {
     render(&portal_page(String::new(), |name| query.get(name).to_owned()))
 }
 
-pub(crate) async fn open_portal(State(dashboard): State<Arc<Dashboard>>, Form(form): Form) -> Answer {
-    may_try(&dashboard)?;
+pub(crate) async fn open_portal(
+    State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
+    Form(form): Form,
+) -> Answer {
+    may_try(&dashboard, &from)?;
     let text = form.get("key");
     let token = text.rsplit_once("key=").map_or(text, |(_, token)| token);
     let get = |name: &str| form.get(name).to_owned();
@@ -231,8 +255,8 @@ pub(crate) async fn open_portal(State(dashboard): State<Arc<Dashboard>>, Form(fo
     }
 }
 
-pub(crate) fn may_try(dashboard: &Dashboard) -> Result<(), PageError> {
-    if dashboard.tries.may(dashboard.service.now()) { Ok(()) } else { Err(PageError::TooOften) }
+pub(crate) fn may_try(dashboard: &Dashboard, from: &CameFrom) -> Result<(), PageError> {
+    if dashboard.tries.may(&from.0, dashboard.service.now()) { Ok(()) } else { Err(PageError::TooOften) }
 }
 
 /// Gives the browser its session.
@@ -249,9 +273,9 @@ mod tests {
     #[test]
     fn tries_to_sign_in_are_limited() {
         let (tries, now) = (Tries::default(), Timestamp::from_micros(0));
-        assert!((0..TRIES_PER_MINUTE).all(|_| tries.may(now)));
-        assert!(!tries.may(now));
-        assert!(tries.may(now.plus(Duration::from_secs(60))));
+        assert!((0..TRIES_PER_MINUTE).all(|_| tries.may("1.2.3.4", now)));
+        assert!(!tries.may("1.2.3.4", now) && tries.may("5.6.7.8", now));
+        assert!(tries.may("1.2.3.4", now.plus(Duration::from_secs(60))));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! when it runs: a lane asks for the next thing to do ([`crate::lane::Next`]), [`Shared::pump`] does it.
 
 use crate::{
+    given_up::GivenUp,
+    jws::Signers,
     lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
-    prepare::{NotSent, Prepared, without_body_secret},
+    prepare::{Around, NotSent, Prepared, without_body_secret},
     rate::Rate,
     report::{Happened, LastAttempt, Reporter},
     response::response_text,
@@ -94,6 +96,8 @@ pub(crate) struct Shared {
     lanes: Mutex<HashMap<EndpointKey, Lane>>,
     app_rates: Mutex<HashMap<AppKey, Rate>>,
     targets: Cache<EndpointKey, Arc<Prepared>>,
+    signers: Signers,
+    pub(crate) given_up: GivenUp,
     timers: Mutex<Timers>,
     timers_changed: Notify,
     budget: Arc<Semaphore>,
@@ -142,6 +146,8 @@ impl Engine {
         let backlog = store.backlog().await?;
         let units = (parts.settings.memory_budget / BUDGET_UNIT).clamp(1024, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
+            signers: Signers::new(store.clone()),
+            given_up: GivenUp::default(),
             store,
             lanes: Mutex::default(),
             app_rates: Mutex::default(),
@@ -324,6 +330,7 @@ impl Shared {
     fn forget_idle(&self, now: Timestamp) {
         self.lock_lanes().retain(|_, lane| !lane.is_idle(now));
         self.app_rates.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, rate| !rate.is_idle(now));
+        self.given_up.forget_old(now);
     }
 
     fn wake_at(&self, lane: &mut Lane, at: Timestamp) {
@@ -532,7 +539,8 @@ impl Shared {
         let meta = &job.message.meta;
         let (id, began) = self.parts.ids.next();
         let manual = job.trigger == Trigger::Manual;
-        let content = prepared.content(entry, endpoint, &job.message, &self.parts.settings.public_url).await;
+        let around = Around { public_url: &self.parts.settings.public_url, now: began, signers: &self.signers };
+        let content = prepared.content(entry, endpoint, &job.message, around).await;
         let (outcome, took) = match (&prepared.target, content) {
             (_, Err(NotSent::FilteredOut)) => {
                 self.not_sent(job);
@@ -585,6 +593,9 @@ impl Shared {
             Outcome::Failed { .. } => TryResult::NoAnswer,
         };
         self.note_health(entry, endpoint, &verdict, result, ended);
+        if settle == Settle::Failed {
+            self.note_given_up(entry, endpoint, &outcome, ended);
+        }
         let attempt = NewAttempt {
             id: AttemptId(id),
             at: began,

@@ -8,7 +8,9 @@
 
 mod breaker;
 mod engine;
+mod given_up;
 mod health;
+mod jws;
 mod lane;
 #[cfg(test)]
 mod lane_model;

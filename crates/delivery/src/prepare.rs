@@ -3,8 +3,9 @@
 //! Expressions are compiled once for each revision of an endpoint. They are bounded in time and memory, but may take
 //! milliseconds, so they run where they hold up nobody. An endpoint that sends payloads as they came in passes none of this.
 
+use crate::jws::Signers;
 use bytes::Bytes;
-use domain::{Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
+use domain::{BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::Target;
 use platforms::{
@@ -28,6 +29,17 @@ pub(crate) struct Prepared {
     rendering: Option<Rendering>,
 }
 
+/// What a body is made with, beside the message and the endpoint.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// Where this server is reached from outside.
+    pub(crate) public_url: &'a Arc<str>,
+    /// When it is sent.
+    pub(crate) now: Timestamp,
+    /// Signs bodies, where an endpoint asks for it.
+    pub(crate) signers: &'a Signers,
+}
+
 /// How an endpoint's bodies are made.
 struct Rendering {
     filter: Option<Result<Expression, ExpressionError>>,
@@ -49,7 +61,7 @@ pub(crate) struct Content {
 /// Why nothing is sent of a message.
 #[derive(Debug)]
 pub(crate) enum NotSent {
-    /// The endpoint's filter says no.
+    /// The endpoint's filter says no, or its format has no form for such events.
     FilteredOut,
     /// The endpoint's settings do not fit this message: a failed attempt.
     Failed(Outcome),
@@ -80,20 +92,21 @@ impl Prepared {
         entry: &Arc<AppEntry>,
         endpoint: &Arc<Endpoint>,
         message: &Arc<Outgoing>,
-        public_url: &Arc<str>,
+        around: Around<'_>,
     ) -> Result<Content, NotSent> {
+        let (public_url, now) = (around.public_url, around.now);
         let mut content = match &self.rendering {
             None => {
                 Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
             }
             Some(rendering) if !rendering.takes_long(&message.payload) => {
-                rendering.render(entry, endpoint, message, public_url)?
+                rendering.render(entry, endpoint, message, public_url, now)?
             }
             Some(_) => {
                 let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
                 let (message, public_url) = (message.clone(), public_url.clone());
                 let work = tokio::task::spawn_blocking(move || match &prepared.rendering {
-                    Some(r) => r.render(&entry, &endpoint, &message, &public_url),
+                    Some(r) => r.render(&entry, &endpoint, &message, &public_url, now),
                     None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
                 });
                 let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
@@ -103,7 +116,10 @@ impl Prepared {
         if message.meta.channels.iter().any(|c| c.as_str() == TEST_CHANNEL) {
             content.headers.insert(HeaderName::from_static("webhook-test"), HeaderValue::from_static("true"));
         }
-        Ok(content)
+        match endpoint.options.body_signing {
+            None => Ok(content),
+            Some(BodySigning::Jwt) => around.signers.sign(endpoint.app, now, content).await,
+        }
     }
 }
 
@@ -118,6 +134,7 @@ impl Rendering {
         endpoint: &Endpoint,
         message: &Outgoing,
         public_url: &str,
+        now: Timestamp,
     ) -> Result<Content, NotSent> {
         let expression =
             |what: &str, e: &ExpressionError| failed(FailureReason::ExpressionFailed, format!("{what}: {e}"));
@@ -143,9 +160,12 @@ impl Rendering {
                 platform: application.options.platform.as_deref().and_then(by_name),
             },
             public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(Uid::as_str),
+            now,
         };
         match platforms::format::render(&input, &message.meta, &message.payload) {
             Ok(rendered) => Ok(content(rendered)),
+            Err(RenderError::NoSuchForm { .. }) => Err(NotSent::FilteredOut),
             Err(e @ RenderError::Transform(_)) => Err(failed(FailureReason::ExpressionFailed, e.to_string())),
             Err(e) => Err(failed(FailureReason::FormatFailed, e.to_string())),
         }
@@ -163,7 +183,7 @@ fn content(rendered: Rendered) -> Content {
     Content { body: rendered.body, content_type: rendered.content_type, headers }
 }
 
-fn failed(reason: FailureReason, detail: String) -> NotSent {
+pub(crate) fn failed(reason: FailureReason, detail: String) -> NotSent {
     NotSent::Failed(Outcome::Failed { reason, status: None, detail })
 }
 

@@ -132,6 +132,35 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_id: Option<Uid>,
+    /// The body goes out signed, as something else than it would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_signing: Option<BodySigning>,
+    /// Switched off after so many messages given up in a day, beside what the server does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivate_after: Option<DeactivateAfter>,
+}
+
+/// How a body is signed. Beside the signature headers, which leave it as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodySigning {
+    /// The body is a JSON Web Token whose claims are what would have been sent: RS256, with a key of the application's
+    /// published set.
+    Jwt,
+}
+
+/// How many messages may be given up within 24 hours before an endpoint is switched off. A message counts once, when its
+/// last try failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeactivateAfter {
+    /// Because no answer came in time.
+    pub timeouts: u32,
+    /// Because of anything else that the receiver did.
+    pub errors: u32,
 }
 
 impl Endpoint {

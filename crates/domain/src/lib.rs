@@ -12,6 +12,7 @@ pub mod event_type;
 pub mod failure;
 pub mod format;
 pub mod ids;
+pub mod key_set;
 pub mod message;
 pub mod names;
 pub mod page;
@@ -25,7 +26,7 @@ pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
-pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
+pub use endpoint::{BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header};
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::Format;
@@ -33,6 +34,7 @@ pub use ids::{
     AlertId, AppKey, ApplicationId, AttemptId, AuditId, EndpointId, EndpointKey, IdGenerator, IdOrUid, InvitationId,
     Ksuid, MessageId, OrganizationId, TaskId, UserId,
 };
+pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};

@@ -74,6 +74,10 @@ impl EndpointChange {
             ("signatureHeaders", is_given(e.signature_headers == Patch::Keep)),
             ("httpsOnly", is_given(e.https_only == Patch::Keep)),
             ("onlySelected", is_given(e.only_selected == Patch::Keep)),
+            ("retryPreset", is_given(e.retry_preset == Patch::Keep)),
+            ("deactivateAfter", is_given(e.deactivate_after == Patch::Keep)),
+            ("subscriptionId", is_given(e.subscription_id == Patch::Keep)),
+            ("bodySigning", is_given(e.body_signing == Patch::Keep)),
         ];
         let given: Vec<_> = fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         match self.disabled {

@@ -2,7 +2,7 @@
 
 use crate::{Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, patch::Patch, platform};
 use bytes::Bytes;
-use domain::{Endpoint, Format, MessageId, MessageMeta};
+use domain::{Endpoint, Format, MessageId, MessageMeta, Timestamp, Uid};
 use platforms::{ApplicationFacts, Expression, RenderError, RenderInput};
 
 /// A message to try, and settings to try it with before they are saved.
@@ -131,7 +131,7 @@ impl Service {
         let (scope, public_url) = (scope.clone(), self.settings.public_url.clone());
         // Expressions take milliseconds: not on a thread that has others to serve.
         let run = move || {
-            let settings = Settings { format, filter, transform, public_url: &public_url };
+            let settings = Settings { format, filter, transform, public_url: &public_url, now };
             settings.run(&scope, &endpoint, &meta, &input.payload)
         };
         let result = tokio::task::spawn_blocking(run).await.map_err(|_| ServiceError::Internal)?;
@@ -145,6 +145,7 @@ struct Settings<'a> {
     filter: Option<Expression>,
     transform: Option<Expression>,
     public_url: &'a str,
+    now: Timestamp,
 }
 
 impl Settings<'_> {
@@ -168,9 +169,12 @@ impl Settings<'_> {
             body_secret: has_secret.then_some(platforms::MASKED_SECRET),
             application: facts(scope),
             public_url: self.public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(Uid::as_str),
+            now: self.now,
         };
         match platforms::format::render(&input, meta, payload) {
             Ok(r) => DryRunResult::Send { body: r.body, content_type: r.content_type, headers: r.headers },
+            Err(RenderError::NoSuchForm { .. }) => DryRunResult::FilteredOut,
             Err(RenderError::Transform(e)) => fails(Stage::Transform, e.to_string()),
             Err(e) => fails(Stage::Format, e.to_string()),
         }

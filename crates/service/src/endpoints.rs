@@ -8,7 +8,7 @@ use crate::{
     audit::place,
     check::Check,
     error::{Problem, ServiceError},
-    headers,
+    extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
     platform,
@@ -16,8 +16,9 @@ use crate::{
     secrets,
 };
 use domain::{
-    Action, AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
-    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions,
+    EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
+    Uid,
 };
 use platforms::Expression;
 use std::{
@@ -90,6 +91,14 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// A named choice of waits, final answers and limits; not stored as such.
+    pub retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in a day.
+    pub deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    pub subscription_id: Patch<String>,
+    /// What the body is signed as: `jwt`.
+    pub body_signing: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -200,6 +209,7 @@ impl EndpointExtras {
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
+        extras::check(self, check);
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -212,6 +222,8 @@ impl EndpointExtras {
         (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
+        extras::apply_preset(&self, options);
+        extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
         let mut statuses = Some(std::mem::take(&mut options.final_statuses));
         self.final_statuses.apply(&mut statuses);
@@ -339,6 +351,9 @@ impl Service {
         }
         complete(&mut endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
+        if endpoint.options.body_signing.is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -378,6 +393,9 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if checked.extras.body_signing.value().is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
             checked.clone().apply(&mut draft);
@@ -494,6 +512,7 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
+    extras::format_carries_selection(endpoint)?;
     if endpoint.options.https_only && !is_private(&endpoint.url) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
         return Err(ServiceError::invalid(&["body", "url"], msg));

@@ -10,11 +10,13 @@ pub mod alerts;
 pub mod applications;
 pub mod attempts;
 pub mod audit;
+pub mod body_keys;
 pub mod check;
 pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
+mod extras;
 mod guesses;
 pub mod headers;
 pub mod history;
@@ -49,7 +51,7 @@ pub use seams::{
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, OrganizationId, Timestamp};
+use domain::{ApplicationId, Ksuid, OrganizationId, Timestamp};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
@@ -162,6 +164,11 @@ impl Service {
     /// Makes and reads tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Where receivers find the public halves of the keys that sign an application's bodies.
+    pub fn jwks_url(&self, app: ApplicationId) -> String {
+        format!("{}/api/lti/jwks/{app}", self.settings.public_url)
     }
 
     /// Whether the store answers.

@@ -1,6 +1,6 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{Endpoint, EndpointRef, Secret};
+use domain::{BodyKey, Endpoint, EndpointRef, Secret};
 use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
@@ -72,6 +72,8 @@ pub trait SecretMaker: Send + Sync {
     fn generate(&self, kind: SignatureKind) -> Secret;
     /// Refuses a secret of the right form that cannot sign; says why.
     fn check(&self, secret: &Secret) -> Result<(), String>;
+    /// A new random key for signing bodies. Takes long.
+    fn generate_body_key(&self) -> BodyKey;
 }
 
 /// The kind of a signing secret.

@@ -89,7 +89,13 @@ impl Service {
                 self.note_as(&user.organization, who, None, Action::SignInFailed, user.id, "").await;
                 Err(SignInError::Wrong)
             }
-            None => Err(SignInError::Wrong),
+            // Noted as well, so that it takes as long; not what was typed, which may be a password.
+            None => {
+                let organization: OrganizationId = OrganizationId::DEFAULT.parse().map_err(|_| SignInError::Wrong)?;
+                let who = (ActorKind::Guest, address.to_owned());
+                self.note_as(&organization, who, None, Action::SignInFailed, "", "no such user").await;
+                Err(SignInError::Wrong)
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
 pub mod people;
 pub mod queue;
 pub mod seal;
@@ -23,6 +24,7 @@ pub use audit::{Audit, AuditFilter};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
 pub use people::{Guest, KeyHash, Notice, People, Session, UserChange};
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
@@ -35,5 +37,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + People + Audit {}
-impl<T: Config + Log + Queue + People + Audit> Store for T {}
+pub trait Store: Config + Log + Queue + KeySets + People + Audit {}
+impl<T: Config + Log + Queue + KeySets + People + Audit> Store for T {}

@@ -10,6 +10,7 @@ mod event_type;
 mod hooks;
 mod message;
 mod organization;
+mod signing_keys;
 mod submission;
 
 use crate::{idempotency, openapi, state::ApiState};
@@ -59,6 +60,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
+        .merge(signing_keys::published())
         .routes(routes!(crate::health::get_health))
         .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
@@ -70,6 +72,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(audit::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
+        .merge(signing_keys::routes())
         .merge(hooks::routes())
         .merge(submission::routes())
         // There is no dead-letter queue to redrive: what failed stays in its table. Known to some scripts.

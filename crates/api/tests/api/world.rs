@@ -57,6 +57,12 @@ impl SecretMaker for Random {
     fn check(&self, secret: &Secret) -> Result<(), String> {
         if *secret == Secret::Ed25519([1; 64]) { Err("the halves do not belong together".to_owned()) } else { Ok(()) }
     }
+    fn generate_body_key(&self) -> domain::BodyKey {
+        let mut kid = [0; 8];
+        fill_random(&mut kid);
+        let kid = u64::from_le_bytes(kid).to_string();
+        domain::BodyKey { kid, n: "AQ".into(), e: "AQAB".into(), private: "hidden".into() }
+    }
 }
 
 /// What came back.

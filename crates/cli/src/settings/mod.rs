@@ -99,6 +99,8 @@ settings! {
     default_signature: SignatureKind = "hmac256", values::signature, SHOWN;
     /// An endpoint that only failed for this long is switched off
     disable_after: Duration = "5d", values::some_time, SHOWN;
+    /// Keys that sign bodies are replaced when they have signed for this long
+    signing_key_rotation: Duration = "30d", values::some_time, SHOWN;
     /// Events about endpoints and failing deliveries, as Svix sends them: on or off
     operational_webhooks: bool = "on", values::switch, SHOWN;
     /// Where others reach this server, for links; its own address if not set

@@ -40,6 +40,7 @@ CREATE TABLE invitation (
     CHECK ((app IS NULL) = (role IS NULL))
 ) WITHOUT ROWID;
 CREATE INDEX invitation_org ON invitation (org, id);
+CREATE INDEX invitation_app ON invitation (app) WHERE app IS NOT NULL;
 CREATE INDEX invitation_expiry ON invitation (expires_at);
 
 -- `standing` is what the session may do, in words of `service`; only sessions of users have a person.
@@ -84,4 +85,5 @@ CREATE TABLE alert (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX alert_open ON alert (endpoint, kind) WHERE dismissed_at IS NULL;
 CREATE INDEX alert_org ON alert (org, id);
+CREATE INDEX alert_app ON alert (app) WHERE dismissed_at IS NULL;
 CREATE INDEX alert_age ON alert (last_at);

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{Branding, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp,
+    application::ApplicationOptions,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -202,6 +203,9 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         unsigned: true,
         https_only: true,
         only_selected: true,
+        subscription_id: Some(uid("71d6dfba-0547-477d-b41d-db8cb528c6d1")),
+        body_signing: Some(BodySigning::Jwt),
+        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: u32::MAX }),
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod config;
+pub mod key_sets;
 pub mod log;
 pub mod pages;
 pub mod people;
@@ -53,6 +54,11 @@ macro_rules! conformance_tests {
                 what_is_configured_is_there_in_the_next_run
                 a_page_begins_beyond_its_cursor_and_runs_in_the_order_asked_for
             }
+            key_sets {
+                a_key_set_reads_back_by_both_names_of_its_application
+                a_key_set_changes_only_for_whoever_saw_its_revision
+                key_sets_are_found_by_their_age_and_not_of_deleted_applications
+            }
             log {
                 a_message_reads_back_as_it_came_in
                 a_message_is_found_below_its_own_application_only
@@ -84,6 +90,7 @@ macro_rules! conformance_tests {
                 old_messages_go_with_all_that_belongs_to_them_unless_they_are_open
                 open_old_messages_do_not_keep_others_from_going
                 an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
+                ended_tasks_go_after_their_time_and_running_ones_stay
                 kept_answers_go_after_their_time
             }
             queue {
@@ -129,6 +136,7 @@ macro_rules! conformance_tests {
                 operators_that_can_sign_in_are_counted
                 a_removed_user_leaves_no_role_and_no_session
                 an_invitation_works_once_and_in_its_time
+                roles_and_invitations_go_with_their_application
                 a_withdrawn_invitation_is_gone
                 a_session_is_there_in_the_next_run_with_what_is_to_be_said
                 all_sessions_of_a_user_end_at_once

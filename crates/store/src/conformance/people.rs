@@ -177,6 +177,21 @@ pub async fn an_invitation_works_once_and_in_its_time(fixture: &dyn Fixture) {
     assert_eq!(w.store.use_invitation(late, w.now, Guest::Existing(taken.id)).await.unwrap(), None);
 }
 
+pub async fn roles_and_invitations_go_with_their_application(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (app, other) = (w.application().await, w.application().await);
+    let ada = user(&mut w, "ada@example.edu").await;
+    for (hash, app) in [(1, &app), (2, &other)] {
+        w.store.change_user(ada.id, UserChange::Role(app.id, Some(Role::Owner))).await.unwrap();
+        let invitation = new_invitation(&mut w, Grant::In(app.id, Role::Viewer));
+        w.store.create_invitation([hash; 32], invitation).await.unwrap();
+    }
+    w.store.delete_application(app.key, w.now).await.unwrap();
+    assert_eq!(w.store.user(ada.id).await.unwrap().unwrap().roles, [(other.id, Role::Owner)].into());
+    assert_eq!(w.store.invitation([1; 32], w.now).await.unwrap(), None);
+    assert!(w.store.invitation([2; 32], w.now).await.unwrap().is_some());
+}
+
 pub async fn a_withdrawn_invitation_is_gone(fixture: &dyn Fixture) {
     let mut w = World::open(fixture).await;
     let invitation = new_invitation(&mut w, Grant::Operator);

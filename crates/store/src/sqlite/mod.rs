@@ -11,6 +11,7 @@ mod audit;
 mod claim;
 mod endpoints;
 mod event_types;
+mod key_sets;
 mod messages;
 mod people;
 mod purge;

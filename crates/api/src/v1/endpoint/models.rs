@@ -2,7 +2,7 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -13,6 +13,19 @@ use utoipa::ToSchema;
 
 fn first_version() -> u16 {
     1
+}
+
+/// How many messages may be given up within 24 hours. A message counts once, when its last try failed.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described here; the type of the domain reads and writes it.
+#[schema(as = DeactivateAfter)]
+struct DeactivateAfterIo {
+    /// Because no answer came in time.
+    #[schema(minimum = 1)]
+    timeouts: u32,
+    /// Because of anything else that the receiver did.
+    #[schema(minimum = 1)]
+    errors: u32,
 }
 
 /// An endpoint to create or put.
@@ -66,8 +79,8 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -95,6 +108,23 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -123,6 +153,10 @@ impl From<EndpointIn> for EndpointInput {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
             },
         }
     }
@@ -185,8 +219,8 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -214,6 +248,23 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -241,6 +292,10 @@ impl From<EndpointPatch> for EndpointChange {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
             },
         }
     }
@@ -350,6 +405,17 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Option<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription_id: Option<String>,
+    /// What the body is signed as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Option<BodySigning>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -367,6 +433,9 @@ impl From<Endpoint> for EndpointOut {
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            deactivate_after: e.options.deactivate_after,
+            subscription_id: e.options.subscription_id.map(Into::into),
+            body_signing: e.options.body_signing,
         }
     }
 }
