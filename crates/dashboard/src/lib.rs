@@ -9,10 +9,13 @@ mod activity;
 mod applications;
 mod assets;
 mod audit;
+mod body_secret;
+mod classroom;
 mod door;
 mod endpoint;
 mod endpoints;
 mod events;
+mod expressions;
 mod form;
 mod health;
 mod messages;
@@ -23,6 +26,8 @@ mod session;
 mod settings;
 mod settings_of_endpoint;
 mod sign_in;
+mod student_data;
+mod submissions;
 mod theme;
 mod words;
 
@@ -118,6 +123,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))
+        .route(&app("/webhook"), get(classroom::show).post(classroom::save))
+        .route(&app("/submissions"), get(submissions::list))
         .route(&app("/events"), get(events::list))
         .route(&app("/events/{name}"), get(events::show))
         .route(ENDPOINT, get(endpoint::overview))
@@ -126,6 +133,10 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/activity"), get(activity::show))
         .route(&endpoint("/advanced"), get(settings_of_endpoint::advanced))
         .route(&endpoint("/edit/{fact}"), get(settings_of_endpoint::edit).post(settings_of_endpoint::save))
+        .route(&endpoint("/expressions"), get(expressions::show).post(expressions::run))
+        .route(&endpoint("/student-data"), get(student_data::show).post(student_data::save))
+        .route(&endpoint("/body-secret"), get(body_secret::show).post(body_secret::reveal))
+        .route(&endpoint("/body-secret/refresh"), get(body_secret::confirm).post(body_secret::refresh))
         .route(&endpoint("/state"), post(settings_of_endpoint::switch))
         .route(&endpoint("/secret"), post(settings_of_endpoint::reveal))
         .route(&endpoint("/rotate"), get(settings_of_endpoint::confirm_rotate).post(settings_of_endpoint::rotate))

@@ -66,10 +66,14 @@ impl Look {
 /// The rooms of an application, at the side.
 pub(crate) struct Rail {
     pub(crate) name: String,
+    /// Its platform's name for people.
     pub(crate) platform: String,
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
+    /// Whether the secret travels in the body there: then there is a page for that.
+    pub(crate) has_webhook_settings: bool,
+    pub(crate) has_submissions: bool,
     pub(crate) may_manage: bool,
     pub(crate) may_invite: bool,
     pub(crate) may_audit: bool,
@@ -81,6 +85,8 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    WebhookSettings,
+    Submissions,
     People,
     Audit,
     Settings,
@@ -92,6 +98,8 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::WebhookSettings => "webhook",
+            Room::Submissions => "submissions",
             Room::People => "people",
             Room::Audit => "audit",
             Room::Settings => "settings",
@@ -133,11 +141,14 @@ impl Frame {
     }
     /// Of a page in an application.
     pub(crate) fn of(visitor: &Visitor, app: &Application, room: Room, title: impl Into<String>) -> Self {
+        let about = service::platform::about(app);
         let rail = Rail {
             name: app.name.clone(),
-            platform: app.options.platform.clone().unwrap_or_default(),
+            platform: about.title.to_owned(),
             path: app_path(app),
             room,
+            has_webhook_settings: about.defaults.body_secret,
+            has_submissions: about.has_submissions && visitor.may(Permission::SeePayloads),
             may_manage: visitor.may(Permission::ManageApplication),
             may_invite: visitor.may(Permission::ManagePeople),
             may_audit: visitor.may(Permission::SeeAudit),
@@ -347,6 +358,8 @@ mod tests {
             platform: HOSTILE.into(),
             path: HOSTILE.into(),
             room: Room::Events,
+            has_webhook_settings: true,
+            has_submissions: true,
             may_manage: true,
             may_invite: true,
             may_audit: true,

@@ -26,7 +26,9 @@ pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
-pub use endpoint::{BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header};
+pub use endpoint::{
+    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header, StudentDataConfirmation,
+};
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::Format;

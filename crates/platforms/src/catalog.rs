@@ -4,17 +4,13 @@
 //! platform an application has in order to decide something. Adding one is a folder with a `catalog.json`, and one line in
 //! [`all`].
 
-use crate::{
-    Format,
-    schema::{Problem, Validator},
-    simulate::Steps,
-};
+use crate::{Format, schema::Validator, simulate::Steps};
 use domain::{DeactivateAfter, EndpointOptions, EventType, EventTypeName, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{LazyLock, OnceLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -79,23 +75,6 @@ impl Platform {
     /// What an endpoint starts out with.
     pub fn defaults(&self) -> EndpointDefaults {
         (self.defaults)()
-    }
-    /// Where a payload does not fit the schema of its event type; nothing for a type that is not in the catalogue.
-    /// Schemas are compiled at their first use.
-    pub fn misfits(&self, event_type: &EventTypeName, payload: &[u8]) -> Vec<Problem> {
-        type ByName = HashMap<&'static str, Vec<OnceLock<Validator>>>;
-        static COMPILED: LazyLock<ByName> = LazyLock::new(|| {
-            all().iter().map(|p| (p.name, p.catalog.iter().map(|_| OnceLock::new()).collect())).collect()
-        });
-        let Some(index) = self.catalog.iter().position(|t| t.name == *event_type) else { return Vec::new() };
-        let Some(compiled) = COMPILED.get(self.name).and_then(|all| all.get(index)) else { return Vec::new() };
-        match serde_json::from_slice(payload) {
-            Ok(payload) => {
-                let validator = compiled.get_or_init(|| self.catalog[index].validator());
-                validator.validate(&payload).err().unwrap_or_default()
-            }
-            Err(e) => vec![Problem { path: String::new(), message: format!("is not JSON: {e}") }],
-        }
     }
 }
 

@@ -77,6 +77,7 @@ impl EndpointChange {
             ("retryPreset", is_given(e.retry_preset == Patch::Keep)),
             ("deactivateAfter", is_given(e.deactivate_after == Patch::Keep)),
             ("subscriptionId", is_given(e.subscription_id == Patch::Keep)),
+            ("studentData", is_given(e.student_data == Patch::Keep)),
             ("bodySigning", is_given(e.body_signing == Patch::Keep)),
         ];
         let given: Vec<_> = fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();

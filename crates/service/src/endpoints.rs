@@ -13,12 +13,11 @@ use crate::{
     patch::{Patch, Saved},
     platform,
     seams::Handshake,
-    secrets,
+    secrets, student_data,
 };
 use domain::{
     Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions,
-    EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
-    Uid,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
 };
 use platforms::Expression;
 use std::{
@@ -99,6 +98,8 @@ pub struct EndpointExtras {
     pub subscription_id: Patch<String>,
     /// What the body is signed as: `jwt`.
     pub body_signing: Patch<String>,
+    /// Somebody agrees that the address gets data about people: a name, or nothing.
+    pub student_data: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -210,6 +211,9 @@ impl EndpointExtras {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
         extras::check(self, check);
+        if self.student_data.value().is_some_and(|name| name.chars().count() > student_data::NAME_MAX) {
+            check.fail(&["studentDataConfirmedBy"], format!("must be at most {} characters", student_data::NAME_MAX));
+        }
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -317,12 +321,10 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
-    /// Whether an endpoint may have this address, before there is one.
-    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
-        scope.must_have(Capability::ManageEndpoint)?;
-        let mut check = Check::body();
-        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
-        check.finish()
+    /// Whether a new endpoint may have this address, before there is one.
+    pub async fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        let change = EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() };
+        complete(&mut self.draft(scope, None, change).await?)
     }
 
     /// A page of an application's endpoints.
@@ -344,8 +346,9 @@ impl Service {
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
         endpoint.options = platform::default_options(scope.application());
-        let handshake = checked.extras.handshake.clone();
+        let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
+        student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
         if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
@@ -396,18 +399,19 @@ impl Service {
         if checked.extras.body_signing.value().is_some() {
             self.make_sure_of_body_keys(scope.key()).await?;
         }
+        let (now, agreed) = (self.now(), checked.extras.student_data.clone());
+        let apply = |endpoint: &mut Endpoint| {
+            let before = endpoint.clone();
+            checked.clone().apply(endpoint);
+            student_data::settle(Some(&before), endpoint, &agreed, scope.actor(), now);
+            complete(endpoint)
+        };
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
-            checked.clone().apply(&mut draft);
-            complete(&mut draft)?;
+            apply(&mut draft)?;
             self.shake_hands(&draft, handshake).await?;
         }
-        let saved = self
-            .change_endpoint(scope, which, |endpoint| {
-                checked.clone().apply(endpoint);
-                complete(endpoint)
-            })
-            .await?;
+        let saved = self.change_endpoint(scope, which, apply).await?;
         if switches_off {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
@@ -415,6 +419,33 @@ impl Service {
         self.note_in(scope, Action::EndpointUpdated, saved.id, what).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
+    }
+
+    /// An endpoint as it would be after a change, or a new one of this application; nothing is saved.
+    pub(crate) async fn draft(
+        &self,
+        scope: &AppScope,
+        which: Option<&str>,
+        change: EndpointChange,
+    ) -> Result<Endpoint, ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        let checked = self.check_endpoint(change, &mut check);
+        check.finish()?;
+        let now = self.now();
+        let mut draft = match which {
+            Some(which) => self.find_endpoint(scope, which).await?,
+            None => {
+                let secret = self.secrets.generate(self.settings.signature);
+                let mut new = blank(scope.key(), EndpointId(Ksuid::MIN), secret, now);
+                new.options = platform::default_options(scope.application());
+                new
+            }
+        };
+        let (before, agreed) = (draft.clone(), checked.extras.student_data.clone());
+        checked.apply(&mut draft);
+        student_data::settle(which.map(|_| &before), &mut draft, &agreed, scope.actor(), now);
+        Ok(draft)
     }
 
     /// Asks an address before its endpoint is saved, if that is wanted.
@@ -489,21 +520,6 @@ impl Service {
         let endpoint = self.find_endpoint(scope, which).await?;
         let (from, until) = stats_window(since, until, self.now())?;
         Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
-    }
-
-    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
-    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.find_endpoint(scope, which).await?;
-        self.cancel_all(scope.endpoint_ref(&endpoint), before).await?;
-        self.note_in(scope, Action::DeliveriesCancelled, endpoint.id, format!("made before {before}")).await;
-        Ok(())
-    }
-
-    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
-        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
-        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ pub mod endpoints;
 pub mod error;
 pub mod event_types;
 mod extras;
+mod fit;
 mod guesses;
 pub mod headers;
 pub mod history;
@@ -29,7 +30,7 @@ pub mod organization;
 mod password;
 pub mod patch;
 pub mod people;
-mod platform;
+pub mod platform;
 pub mod portal;
 pub mod publish;
 mod schemas;
@@ -37,6 +38,7 @@ pub mod seams;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in;
+pub mod student_data;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -116,6 +118,7 @@ pub struct Service {
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
     accepted: metrics::Counter,
+    validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
@@ -144,6 +147,7 @@ impl Service {
             secrets: parts.secrets,
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
             passwords: password::Passwords::new(),

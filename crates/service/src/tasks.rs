@@ -1,10 +1,11 @@
-//! Background tasks: sending again what failed or was missed, and asking how far that is.
+//! Background tasks: sending again what failed or was missed, and asking how far that is; and giving up what waits.
 
 use crate::{
     Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
 };
 use domain::{
-    Action, Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp,
+    Action, Cursor, EndpointRef, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus,
+    Timestamp,
 };
 use std::time::Duration;
 
@@ -38,6 +39,21 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Task, ServiceError> {
         self.begin_task(scope, which, TaskKind::ReplayMissing, since, until).await
+    }
+
+    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
+    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await?;
+        self.note_in(scope, Action::DeliveriesCancelled, endpoint.id, format!("made before {before}")).await;
+        Ok(())
+    }
+
+    pub(crate) async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
+        Ok(())
     }
 
     async fn begin_task(

@@ -50,6 +50,7 @@ macro_rules! conformance_tests {
                 a_list_of_event_types_shows_what_its_filter_lets_through
                 hidden_event_types_do_not_count_as_a_further_page
                 event_types_that_are_missing_or_archived_are_unknown
+                the_directory_reads_a_schema_once_and_again_after_a_change
                 what_an_organization_decides_is_kept
                 what_is_configured_is_there_in_the_next_run
                 a_page_begins_beyond_its_cursor_and_runs_in_the_order_asked_for

@@ -2,7 +2,9 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{
+    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
@@ -125,6 +127,11 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -157,6 +164,7 @@ impl From<EndpointIn> for EndpointInput {
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
                 body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -265,6 +273,11 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -296,6 +309,7 @@ impl From<EndpointPatch> for EndpointChange {
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
                 body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -361,6 +375,27 @@ impl From<&Endpoint> for EndpointFields {
     }
 }
 
+/// Who agreed that the address gets data about people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StudentDataOut {
+    /// The name that was given, or what kind of access it was.
+    confirmed_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    confirmed_at: Timestamp,
+    /// The host that was named as the one who gets it.
+    recipient: String,
+    /// False since the endpoint got another address, or gets more: somebody has to agree anew.
+    current: bool,
+}
+
+impl From<StudentDataConfirmation> for StudentDataOut {
+    fn from(c: StudentDataConfirmation) -> Self {
+        Self { confirmed_by: c.by, confirmed_at: c.at, recipient: c.recipient, current: !c.outdated }
+    }
+}
+
 /// An endpoint. Its secret and its headers are shown elsewhere.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -416,6 +451,9 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     body_signing: Option<BodySigning>,
+    /// Who agreed that the address gets data about people; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_data: Option<StudentDataOut>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -436,6 +474,7 @@ impl From<Endpoint> for EndpointOut {
             deactivate_after: e.options.deactivate_after,
             subscription_id: e.options.subscription_id.map(Into::into),
             body_signing: e.options.body_signing,
+            student_data: e.options.student_data.map(Into::into),
         }
     }
 }
