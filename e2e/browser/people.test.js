@@ -253,7 +253,7 @@ test("an assistant edits webhooks and refreshes secrets, but neither settings no
   assert.equal(await send(page, `/applications/${app.id}/people`, { role: "owner" }), 403);
   assert.equal(await send(page, `/applications/${app.id}/settings`, { name: "Mine" }), 403);
   assert.equal(await send(page, `/applications/${app.id}/token`), 403);
-  assert.equal(await send(page, `${here}/edit/transform`, { value: "{}" }), 403, "what leaves is the owner's to decide");
+  assert.equal(await send(page, `${here}/expressions`, { go: "save", transform: "{}" }), 403, "what leaves is the owner's to decide");
 });
 
 test("a viewer sees neither payloads nor answers nor secrets, and changes nothing", async () => {
