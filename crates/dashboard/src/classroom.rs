@@ -21,6 +21,9 @@ use service::{
     platform::{about, retry_presets},
 };
 
+/// The longer choice.
+const PATIENT: &str = "patient";
+
 /// A choice of how long to try.
 struct Choice {
     name: &'static str,
@@ -64,8 +67,9 @@ struct ClassroomPage {
 async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<Settings, ServiceError> {
     let (mark, word) = health::of_endpoint(e);
     let options = &e.options;
+    let usual = about(scope.application()).defaults.retry_schedule;
     let choices: Vec<_> = retry_presets()
-        .filter(|p| p.name != "standard")
+        .filter(|p| Some(&p.schedule) == usual.as_ref() || p.name == PATIENT)
         .map(|p| Choice {
             name: p.name,
             title: p.title,
@@ -119,13 +123,13 @@ pub(crate) async fn show(visitor: Visitor, Path(app): Path<String>) -> Page {
 }
 
 /// The change that the form asks for.
-fn change(form: &Fields) -> Result<EndpointChange, String> {
+fn change(form: &Fields) -> EndpointChange {
     let mut extras = match form.some("retry") {
-        Some(name) if name != "other" => preset(&name)?,
+        Some(name) if name != "other" => preset(&name),
         _ => EndpointExtras::default(),
     };
     extras.student_data = agreed(form);
-    Ok(EndpointChange { url: Some(form.get("url").to_owned()), extras, ..EndpointChange::default() })
+    EndpointChange { url: Some(form.get("url").to_owned()), extras, ..EndpointChange::default() }
 }
 
 /// Shows the secret of one endpoint, once; or saves its settings.
@@ -142,11 +146,7 @@ pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): 
     if let Some(wanted) = form.some("retry") {
         at.choices.iter_mut().for_each(|c| c.chosen = c.name == wanted);
     }
-    let outcome = match change(&form) {
-        Err(problem) => Err(problem),
-        Ok(change) => save_one(&visitor, &scope, id, change, &form, at).await?,
-    };
-    match outcome {
+    match save_one(&visitor, &scope, id, change(&form), &form, at).await? {
         Ok(true) => {
             visitor.say("The settings were saved. The next try uses them.");
             Ok(go(&format!("{}/webhook", page.path)))

@@ -23,6 +23,11 @@ use std::{
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors";
 
+/// The policy of a page whose form goes to another origin too.
+pub(crate) fn policy_for(origin: &str) -> String {
+    format!("{} 'none'", POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}")))
+}
+
 /// Where a request came from, for counting failures to sign in.
 #[derive(Clone, Debug)]
 pub(crate) struct CameFrom(pub(crate) String);
@@ -52,12 +57,13 @@ pub(crate) async fn guard(State(dashboard): State<Arc<Dashboard>>, mut request: 
     let framable = is_portal_door || found.is_some_and(|f| f.session.portal.is_some());
     let mut response = response;
     let headers = response.headers_mut();
+    // A page may have said itself where its form goes.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| dashboard.policy(framable));
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         // Pages hold names and work of students: they belong in no cache.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::CONTENT_SECURITY_POLICY, dashboard.policy(framable)),
     ] {
         headers.insert(name, value);
     }

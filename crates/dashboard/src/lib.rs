@@ -21,6 +21,7 @@ mod health;
 mod messages;
 mod page;
 mod people;
+mod queue;
 mod repair;
 mod session;
 mod settings;
@@ -29,6 +30,8 @@ mod sign_in;
 mod student_data;
 mod submissions;
 mod theme;
+mod tools;
+mod webfilters;
 mod words;
 
 use axum::{
@@ -123,6 +126,16 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))
+        .route(&app("/tools"), get(tools::list))
+        .route(&app("/tools/account"), post(tools::save_account))
+        .route(&app("/tools/keys"), post(tools::create_key))
+        .route(&app("/tools/keys/{key}/state"), post(tools::switch_key))
+        .route(&app("/tools/keys/{key}/delete"), get(tools::confirm_delete_key).post(tools::delete_key))
+        .route(&app("/tools/installed"), post(tools::create_tool))
+        .route(&app("/tools/installed/{tool}/state"), post(tools::switch_tool))
+        .route(&app("/tools/installed/{tool}/delete"), get(tools::confirm_delete_tool).post(tools::delete_tool))
+        .route(&app("/tools/invitations"), post(tools::invite))
+        .route(&app("/tools/invitations/{key}/withdraw"), post(tools::withdraw))
         .route(&app("/webhook"), get(classroom::show).post(classroom::save))
         .route(&app("/submissions"), get(submissions::list))
         .route(&app("/events"), get(events::list))
@@ -143,6 +156,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/delete"), get(settings_of_endpoint::confirm_delete).post(settings_of_endpoint::delete))
         .route(&endpoint("/recover"), get(repair::confirm_recover).post(repair::recover))
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
+        .merge(webfilters::routes(APP))
         .layer(middleware::from_fn_with_state(dashboard.clone(), door::guard))
         .merge(assets::routes())
         .with_state(dashboard)

@@ -222,7 +222,7 @@ pub(crate) async fn invite(visitor: Visitor, Path(app): Path<String>, Form(form)
 }
 
 pub(crate) async fn withdraw(visitor: Visitor, Path(invitation): Path<String>) -> Answer {
-    visitor.service().withdraw_invitation(&visitor.actor, &invitation).await?;
+    visitor.service().withdraw_user_invitation(&visitor.actor, &invitation).await?;
     visitor.say("The invitation was withdrawn: its link does not work any more.");
     Ok(go("/settings/people"))
 }

@@ -6,6 +6,7 @@ use crate::{
     events::{Group, catalogue, grouped},
     form::{Fields, Form},
     page::{Answer, Frame, Page, PageError, app_path, go, in_words, is_about_input, show},
+    queue,
     session::Visitor,
     student_data::{Asked, agreed},
 };
@@ -32,8 +33,11 @@ struct AdvancedPage {
     retry: String,
     statuses: String,
     ordered: bool,
+    queue: String,
     format: &'static str,
     format_words: &'static str,
+    encoding: &'static str,
+    encoding_words: &'static str,
     filter: String,
     transform: String,
     signed: bool,
@@ -76,8 +80,11 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         },
         statuses: if e.options.final_statuses.is_empty() { "none".to_owned() } else { list(&e.options.final_statuses) },
         ordered: e.options.ordered,
+        queue: queue::in_words(&e),
         format: e.options.format.name(),
         format_words: e.options.format.description(),
+        encoding: e.options.encoding.name(),
+        encoding_words: e.options.encoding.description(),
         filter: e.options.filter.clone().unwrap_or_default(),
         transform: e.options.transform.clone().unwrap_or_default(),
         signed: !e.options.unsigned,
@@ -101,8 +108,10 @@ enum Fact {
     Retry,
     Statuses,
     Ordered,
+    Queue,
     Headers,
     Format,
+    Encoding,
     Signature,
     HttpsOnly,
     OnlySelected,
@@ -120,8 +129,10 @@ impl Fact {
             "retry" => Self::Retry,
             "statuses" => Self::Statuses,
             "ordered" => Self::Ordered,
+            "queue" => Self::Queue,
             "headers" => Self::Headers,
             "format" => Self::Format,
+            "encoding" => Self::Encoding,
             "signature" => Self::Signature,
             "https-only" => Self::HttpsOnly,
             "only-selected" => Self::OnlySelected,
@@ -146,12 +157,14 @@ impl Fact {
             }
             Self::Statuses => ("Final answers", "HTTP statuses after which no try follows, such as 404, 422."),
             Self::Ordered => ("Keep order", "Messages with the same order key go one after the other."),
+            Self::Queue => ("Transport", queue::HINT),
             Self::Headers => (
                 "Headers",
                 "One per line, as name: value. A line with dots for a value keeps the value that is stored; a line \
                  that is left out removes the header.",
             ),
             Self::Format => ("Format", "How the payload is put on the wire."),
+            Self::Encoding => ("Encoding", "As JSON, or flat as a web form."),
             Self::Signature => (
                 "Signature headers",
                 "Send the headers by which a receiver can check that an event comes from here. Receivers that do not \
@@ -206,14 +219,14 @@ impl EditPage {
         kind == match self.fact {
             Fact::Events => "events",
             fact if fact.is_switch() => "switch",
-            Fact::Headers => "lines",
-            Fact::Format => "format",
+            Fact::Queue | Fact::Headers => "lines",
+            Fact::Format | Fact::Encoding => "format",
             _ => "line",
         }
     }
 }
 
-const HIDDEN: &str = "••••••";
+pub(crate) const HIDDEN: &str = "••••••";
 
 async fn edit_page(
     visitor: &Visitor,
@@ -237,6 +250,7 @@ async fn edit_page(
         Fact::Signature => on(!e.options.unsigned),
         Fact::HttpsOnly => on(e.options.https_only),
         Fact::OnlySelected => on(e.options.only_selected),
+        Fact::Queue => queue::lines(e),
         Fact::Headers => {
             let shown = visitor.service().endpoint_headers(scope, &e.id.to_string()).await?;
             let open = shown.headers.iter().map(|(n, v)| format!("{n}: {v}"));
@@ -244,6 +258,7 @@ async fn edit_page(
             lines.join("\n")
         }
         Fact::Format => e.options.format.name().to_owned(),
+        Fact::Encoding => e.options.encoding.name().to_owned(),
     };
     let value = form.map_or(value, |form| form.get("value").to_owned());
     let groups = if fact == Fact::Events {
@@ -262,7 +277,10 @@ async fn edit_page(
         hint,
         value,
         groups,
-        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        formats: match fact {
+            Fact::Encoding => domain::Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect(),
+            _ => domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        },
         presets: if fact == Fact::Retry { retry_presets().map(|p| (p.name, p.title)).collect() } else { Vec::new() },
         only_selected: e.options.only_selected,
         asked: None,
@@ -303,7 +321,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Channels => change.channels = some(words_in(text)),
         Fact::Rate => change.throttle_rate = number(text)?,
         Fact::Concurrency => change.extras.concurrency = number(text)?,
-        Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset"))?,
+        Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset")),
         Fact::Retry if text.is_empty() => change.extras.retry_schedule = Patch::Clear,
         Fact::Retry => {
             let schedule: RetrySchedule = text.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
@@ -316,22 +334,19 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         }
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
+        Fact::Encoding => change.extras.encoding = Patch::Set(text.to_owned()),
         Fact::Signature => change.extras.signature_headers = Patch::Set(form.ticked("value")),
         Fact::HttpsOnly => change.extras.https_only = Patch::Set(form.ticked("value")),
         Fact::OnlySelected => change.extras.only_selected = Patch::Set(form.ticked("value")),
+        Fact::Queue => change = queue::change(text)?,
         Fact::Headers => {}
     }
     Ok(change)
 }
 
-/// A ready-made choice of waits, with the answers after which no try follows.
-pub(crate) fn preset(name: &str) -> Result<EndpointExtras, String> {
-    let found = retry_presets().find(|p| p.name == name).ok_or_else(|| format!("there is no choice '{name}'"))?;
-    Ok(EndpointExtras {
-        retry_schedule: Patch::Set(found.schedule),
-        final_statuses: Patch::Set(found.final_statuses),
-        ..EndpointExtras::default()
-    })
+/// A ready-made choice of waits, with all that belongs to it.
+pub(crate) fn preset(name: &str) -> EndpointExtras {
+    EndpointExtras { retry_preset: Patch::Set(name.to_owned()), ..EndpointExtras::default() }
 }
 
 /// Headers as lines: those that were left out are removed, hidden values stay.

@@ -5,9 +5,12 @@
 
 use crate::jws::Signers;
 use bytes::Bytes;
-use domain::{BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL};
+use domain::{
+    BodySigning, Encoding, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL,
+    queue::Transport,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use outbound::Target;
+use outbound::{Client, Queue, Target};
 use platforms::{
     ApplicationFacts, Expression, ExpressionError, MASKED_SECRET, RenderError, RenderInput, Rendered, by_name,
 };
@@ -21,12 +24,20 @@ const LARGE: usize = 32 * 1024;
 pub(crate) struct Prepared {
     /// Of the endpoint.
     pub(crate) revision: i64,
-    /// Where to, or why nothing can be sent there.
-    pub(crate) target: Result<Target, String>,
+    /// How to get there, or why nothing can be sent.
+    pub(crate) way: Result<Way, String>,
     /// The address as it is recorded.
     pub(crate) url: Arc<str>,
     /// What is sent; `None` if it is the payload as it came in.
     rendering: Option<Rendering>,
+}
+
+/// How what is sent gets to an endpoint.
+pub(crate) enum Way {
+    /// A POST to its address.
+    Http(Box<Target>),
+    /// A message in its queue.
+    Queue(Queue),
 }
 
 /// What a body is made with, beside the message and the endpoint.
@@ -45,6 +56,7 @@ struct Rendering {
     filter: Option<Result<Expression, ExpressionError>>,
     transform: Option<Result<Expression, ExpressionError>>,
     format: Format,
+    encoding: Encoding,
 }
 
 /// What is sent of a message.
@@ -69,20 +81,29 @@ pub(crate) enum NotSent {
 
 impl Prepared {
     /// Makes an endpoint ready.
-    pub(crate) fn new(endpoint: &Endpoint) -> Self {
-        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
-        let url = match &target {
-            Ok(target) => target.shown_url().into(),
+    pub(crate) fn new(endpoint: &Endpoint, client: &Client) -> Self {
+        let way = match endpoint.options.transport {
+            Transport::Https => Target::prepare(endpoint).map(|target| Way::Http(Box::new(target))),
+            Transport::Sqs => client.queue(endpoint).map(Way::Queue),
+        };
+        let url = match &way {
+            Ok(Way::Http(target)) => target.shown_url().into(),
+            Ok(Way::Queue(queue)) => queue.shown_url().into(),
             Err(_) => "".into(),
         };
+        let way = way.map_err(|e| e.to_string());
         let options = &endpoint.options;
-        let is_plain = options.filter.is_none() && options.transform.is_none() && options.format == Format::Standard;
+        let is_plain = options.filter.is_none()
+            && options.transform.is_none()
+            && options.format == Format::Standard
+            && options.encoding == Encoding::Json;
         let rendering = (!is_plain).then(|| Rendering {
             filter: options.filter.as_deref().map(Expression::compile),
             transform: options.transform.as_deref().map(Expression::compile),
             format: options.format,
+            encoding: options.encoding,
         });
-        Self { revision: endpoint.revision, target, url, rendering }
+        Self { revision: endpoint.revision, way, url, rendering }
     }
 
     /// What is sent of a message, or why nothing is. The filter holds for every try, also for those that somebody asks for:
@@ -152,6 +173,7 @@ impl Rendering {
         let application = &entry.application;
         let input = RenderInput {
             format: self.format,
+            encoding: self.encoding,
             transform: self.transform.as_ref().and_then(|t| t.as_ref().ok()),
             body_secret: endpoint.secrets.body.as_ref().map(|s| s.expose()),
             application: ApplicationFacts {

@@ -63,6 +63,18 @@ words! {
         SecretRevealed = "secret.revealed", "Revealed a secret";
         /// A secret was replaced.
         SecretRotated = "secret.rotated", "Rotated a secret";
+        /// A webfilter was made.
+        WebfilterCreated = "webfilter.created", "Added a webfilter";
+        /// A webfilter was changed.
+        WebfilterUpdated = "webfilter.updated", "Changed a webfilter";
+        /// A webfilter was deleted.
+        WebfilterDeleted = "webfilter.deleted", "Deleted a webfilter";
+        /// A tool, a developer key or an invitation of one was made.
+        ToolCreated = "tool.created", "Added a tool";
+        /// Something of that was changed.
+        ToolUpdated = "tool.updated", "Changed a tool";
+        /// Something of that was removed.
+        ToolDeleted = "tool.deleted", "Removed a tool";
         /// An event type was made.
         EventTypeCreated = "event_type.created", "Created an event type";
         /// An event type was changed.
@@ -123,6 +135,8 @@ words! {
         Token = "token", "Organization token";
         /// An application's token, or a portal link.
         Application = "application", "Application token or portal";
+        /// A tool that a learning platform gave access to.
+        Tool = "tool", "Tool";
         /// Nobody who is signed in.
         Guest = "guest", "Not signed in";
     }

@@ -2,9 +2,11 @@
 
 use crate::{
     application::Application,
-    format::Format,
+    format::{Encoding, Format},
     ids::{AppKey, EndpointId, EndpointKey},
+    lti::Subscription,
     names::{Channel, EventTypeName, Uid},
+    queue::Transport,
     retry::RetrySchedule,
     secret::Secrets,
     time::Timestamp,
@@ -117,6 +119,9 @@ pub struct EndpointOptions {
     /// How the payload is put on the wire.
     #[serde(skip_serializing_if = "Format::is_default")]
     pub format: Format,
+    /// In which encoding the body travels.
+    #[serde(skip_serializing_if = "Encoding::is_default")]
+    pub encoding: Encoding,
     /// A jq expression: whether a message is sent at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
@@ -132,6 +137,15 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// How what it gets travels.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
+    /// Where its queue is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_region: Option<String>,
+    /// What makes it a subscription of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
     /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription_id: Option<Uid>,

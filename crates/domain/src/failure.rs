@@ -25,6 +25,8 @@ pub enum FailureReason {
     ResponseTimeout,
     /// The answer's body did not end within the deadline.
     BodyTimeout,
+    /// The answer is longer than what is read of one.
+    AnswerTooLarge,
     /// What came back is not HTTP.
     NotHttp,
     /// The request could not be made from the endpoint's settings.
@@ -33,6 +35,10 @@ pub enum FailureReason {
     ExpressionFailed,
     /// The endpoint's format cannot carry this payload.
     FormatFailed,
+    /// The queue does not exist.
+    QueueMissing,
+    /// The queue's owner does not let us in.
+    QueueRefused,
     /// 3xx: redirects are never followed.
     Redirect,
     /// 401 or 403.
@@ -120,6 +126,12 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
         "Answer at once and do the work afterwards.",
     ),
     (R::BodyTimeout, "body-timeout", "The request timed out before the answer ended.", "Answer with a short body."),
+    (
+        R::AnswerTooLarge,
+        "answer-too-large",
+        "The answer is longer than what is read of one.",
+        "Answer with less, or ask the operator to raise WEBFILTER_ANSWER_LIMIT.",
+    ),
     (R::NotHttp, "not-http", "What came back is not HTTP.", "Check the port and whether it should be https."),
     (
         R::BadRequest,
@@ -138,6 +150,19 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
         "format-failed",
         "The payload does not fit the endpoint's format; nothing was sent.",
         "Publish what the format needs, or choose another format, and send the message again.",
+    ),
+    (
+        R::QueueMissing,
+        "queue-missing",
+        "The queue does not exist.",
+        "Check its URL or ARN and its region, or make the queue, and recover what failed.",
+    ),
+    (
+        R::QueueRefused,
+        "queue-refused",
+        "The queue's owner does not let this server write to it.",
+        "Give the endpoint a key that may send messages, or let this server's role in by the queue's policy, and recover \
+         what failed.",
     ),
     (
         R::Redirect,
@@ -230,11 +255,14 @@ impl FailureReason {
     }
     /// Whether the receiver as a whole seems down, rather than this one message unwelcome.
     pub fn blames_receiver(self) -> bool {
-        !matches!(self, R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest) && !self.is_final()
+        !matches!(
+            self,
+            R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest | R::ExpressionFailed | R::FormatFailed
+        )
     }
     /// Whether another try would end the same way as long as nobody changes the endpoint.
     pub fn is_final(self) -> bool {
-        matches!(self, R::ExpressionFailed | R::FormatFailed)
+        matches!(self, R::ExpressionFailed | R::FormatFailed | R::QueueMissing | R::QueueRefused)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod client;
 pub mod guard;
 pub mod jws;
 pub mod mail;
+pub mod queue;
 pub mod signing;
 pub mod target;
 
@@ -18,9 +19,11 @@ pub mod target;
 #[doc(hidden)]
 pub use client::fuzzing;
 pub use client::{
-    Client, ClientError, ClientOptions, FetchError, Handshake, HandshakeError, OutgoingRequest, Question, Sent,
+    AnswerLimits, Client, ClientError, ClientOptions, FetchError, Handshake, HandshakeError, OutgoingRequest, Question,
+    Sent,
 };
 pub use guard::{Blocked, Guard};
 pub use mail::{Mail, MailError};
+pub use queue::{Queue, QueueMessage, QueueOptions};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};
 pub use target::{Target, TargetError};

@@ -27,6 +27,8 @@ pub struct Person {
     pub organization: OrganizationId,
     /// Which user; absent with the operator's link.
     pub user: Option<UserId>,
+    /// Whether it is no person but a tool that acts for the organization in an application.
+    pub is_tool: bool,
     /// As the audit log names them.
     pub name: String,
     /// Whether they may do everything.
@@ -43,6 +45,7 @@ impl Person {
         Self {
             organization: user.organization.clone(),
             user: Some(user.id),
+            is_tool: false,
             name: user.email.clone(),
             operator: user.operator,
             roles: user.roles.clone(),
@@ -52,7 +55,12 @@ impl Person {
     /// Somebody with the operator's link.
     pub fn with_link(organization: OrganizationId) -> Self {
         let name = "sign-in link".to_owned();
-        Self { organization, user: None, name, operator: true, roles: BTreeMap::new(), acting_in: None }
+        let (user, is_tool, roles) = (None, false, BTreeMap::new());
+        Self { organization, user, is_tool, name, operator: true, roles, acting_in: None }
+    }
+    /// A tool. What it may do was decided before.
+    pub(crate) fn tool(organization: OrganizationId) -> Self {
+        Self { is_tool: true, name: "tool".to_owned(), ..Self::with_link(organization) }
     }
     fn role(&self) -> Option<Role> {
         self.roles.get(&self.acting_in?).copied()
@@ -191,6 +199,7 @@ impl Actor {
             Self::Organization(organization) => (ActorKind::Token, organization.to_string()),
             Self::Application(a) => (ActorKind::Application, a.application.to_string()),
             Self::Person(p) if p.user.is_some() => (ActorKind::User, p.name.clone()),
+            Self::Person(p) if p.is_tool => (ActorKind::Tool, p.name.clone()),
             Self::Person(p) => (ActorKind::Link, p.name.clone()),
         }
     }

@@ -11,28 +11,28 @@ use crate::{
     extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
-    platform,
+    platform, queues,
+    queues::QueueInput,
     seams::Handshake,
     secrets, student_data,
 };
 use domain::{
-    Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions,
-    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey,
+    EndpointOptions, EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret,
+    Secrets, Timestamp, Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use store::{Stats, StoreError};
+use store::StoreError;
 use url::Url;
 
 /// Bytes of an address at most.
 const URL_MAX: usize = 65_536;
 /// The ways in which an address can be asked.
 const HANDSHAKES: [&str; 2] = ["hook-secret", "cloudevents"];
-/// The longest window of statistics.
-const STATS_WINDOW: Duration = Duration::from_secs(28 * 24 * 3600);
 /// How much longer a window may be, because clocks differ and requests take time.
 pub(crate) const SLACK: Duration = Duration::from_secs(300);
 
@@ -78,6 +78,8 @@ pub struct EndpointExtras {
     pub ordered: Patch<bool>,
     /// How the payload is put on the wire.
     pub format: Patch<String>,
+    /// In which encoding the body travels.
+    pub encoding: Patch<String>,
     /// A jq expression: whether a message is sent at all.
     pub filter: Patch<String>,
     /// A jq expression: makes the payload anew.
@@ -90,6 +92,12 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// How what it gets travels: `https` or `sqs`.
+    pub transport: Patch<String>,
+    /// Its queue, beside the address.
+    pub queue: Patch<QueueInput>,
+    /// What makes it a subscription of a tool. No door but the tools' own sets it.
+    pub subscription: Patch<Subscription>,
     /// A named choice of waits, final answers and limits; not stored as such.
     pub retry_preset: Patch<String>,
     /// Switched off after so many messages given up in a day.
@@ -192,6 +200,7 @@ impl Checked {
         if let Some(headers) = self.headers {
             endpoint.headers = headers;
         }
+        queues::apply(&self.extras, endpoint);
         self.extras.apply(&mut endpoint.options);
     }
 }
@@ -207,9 +216,13 @@ impl EndpointExtras {
         if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
             check.fail(&["format"], e.to_string());
         }
+        if let Some(Err(e)) = self.encoding.value().map(|name| name.parse::<Encoding>()) {
+            check.fail(&["encoding"], e.to_string());
+        }
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
+        queues::check(self, check);
         extras::check(self, check);
         if self.student_data.value().is_some_and(|name| name.chars().count() > student_data::NAME_MAX) {
             check.fail(&["studentDataConfirmedBy"], format!("must be at most {} characters", student_data::NAME_MAX));
@@ -242,6 +255,12 @@ impl EndpointExtras {
             // Checked before.
             Patch::Set(name) => options.format = name.parse().unwrap_or_default(),
         }
+        match self.encoding {
+            Patch::Keep => {}
+            Patch::Clear => options.encoding = Encoding::Json,
+            // Checked before.
+            Patch::Set(name) => options.encoding = name.parse().unwrap_or_default(),
+        }
         self.filter.apply(&mut options.filter);
         self.transform.apply(&mut options.transform);
         let mut signed = Some(!options.unsigned);
@@ -253,6 +272,11 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
+        if let Some(subscription) = self.subscription.value() {
+            // Formats that have a place for it name it in what is sent.
+            options.subscription_id = Uid::new(subscription.id.as_str()).ok();
+        }
+        self.subscription.apply(&mut options.subscription);
     }
 }
 
@@ -291,6 +315,15 @@ impl Service {
     }
 
     fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
+        if is_arn(text) {
+            // A queue, which is looked at when the whole endpoint is known.
+            return Some(text.to_owned());
+        }
+        self.check_http_address(text, check)
+    }
+
+    /// An address that something may be asked at, normalised: no queue.
+    pub(crate) fn check_http_address(&self, text: &str, check: &mut Check) -> Option<String> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {
@@ -353,6 +386,7 @@ impl Service {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
+        self.must_be_sendable(&endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
         if endpoint.options.body_signing.is_some() {
             self.make_sure_of_body_keys(scope.key()).await?;
@@ -404,7 +438,8 @@ impl Service {
             let before = endpoint.clone();
             checked.clone().apply(endpoint);
             student_data::settle(Some(&before), endpoint, &agreed, scope.actor(), now);
-            complete(endpoint)
+            complete(endpoint)?;
+            self.must_be_sendable(endpoint)
         };
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
@@ -529,7 +564,8 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
     extras::format_carries_selection(endpoint)?;
-    if endpoint.options.https_only && !is_private(&endpoint.url) {
+    let queue = queues::url_of(endpoint)?;
+    if endpoint.options.https_only && !is_private(queue.as_ref().unwrap_or(&endpoint.url)) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
         return Err(ServiceError::invalid(&["body", "url"], msg));
     }
@@ -546,25 +582,6 @@ fn is_private(url: &str) -> bool {
             Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
             _ => false,
         }
-}
-
-fn stats_window(
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(Ksuid, Ksuid), ServiceError> {
-    // Without `until`, what happened in this very tick counts too.
-    let end = match until {
-        Some(until) if until > now => return Err(ServiceError::InvalidRange("'until' cannot be in the future")),
-        Some(until) => Ksuid::lowest_at(until),
-        None => Ksuid::lowest_at(now.plus(SLACK)),
-    };
-    let until = until.unwrap_or(now);
-    let since = since.unwrap_or_else(|| until.minus(STATS_WINDOW));
-    if until.since(since) > STATS_WINDOW + SLACK {
-        return Err(ServiceError::InvalidRange("'until' - 'since' cannot be more than 28 days"));
-    }
-    Ok((Ksuid::lowest_at(since), end))
 }
 
 fn blank(app: AppKey, id: EndpointId, secret: Secret, now: Timestamp) -> Endpoint {
@@ -670,19 +687,5 @@ mod tests {
         assert!(platforms::replit::is_body_secret(secret.expose()));
         complete(&mut e).unwrap();
         assert_eq!(e.secrets.body, Some(secret));
-    }
-
-    #[test]
-    fn statistics_cover_at_most_28_days_and_never_the_future() {
-        let now = Timestamp::parse("2026-05-01T00:00:00Z").unwrap();
-        let day = Duration::from_secs(24 * 3600);
-        assert_eq!(stats_window(None, None, now).unwrap().0, Ksuid::lowest_at(now.minus(day * 28)));
-        assert!(stats_window(Some(now.minus(day * 28 + SLACK)), None, now).is_ok());
-        let too_long = stats_window(Some(now.minus(day * 29)), None, now);
-        assert!(matches!(too_long, Err(ServiceError::InvalidRange(_))));
-        let future = stats_window(None, Some(now.plus(day)), now);
-        assert!(matches!(future, Err(ServiceError::InvalidRange(_))));
-        let (from, until) = stats_window(Some(now.minus(day)), Some(now), now).unwrap();
-        assert_eq!((from, until), (Ksuid::lowest_at(now.minus(day)), Ksuid::lowest_at(now)));
     }
 }

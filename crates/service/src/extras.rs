@@ -69,3 +69,40 @@ pub(crate) fn format_carries_selection(endpoint: &Endpoint) -> Result<(), Servic
         format!("the format {format} has no form for {}: leave them out, or use another format", without.join(", "));
     Err(ServiceError::invalid(&["body", "eventTypes"], msg))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::DeactivateAfter;
+
+    #[test]
+    fn a_preset_sets_all_three_and_null_takes_them_back() {
+        let mut options = EndpointOptions { final_statuses: [404].into(), ..EndpointOptions::default() };
+        let preset =
+            |name: Patch<&str>| EndpointExtras { retry_preset: name.map(str::to_owned), ..EndpointExtras::default() };
+        apply_preset(&preset(Patch::Set("canvas-live-events")), &mut options);
+        assert_eq!(options.retry_schedule.as_ref().map(ToString::to_string).as_deref(), Some("2m,4m,8m"));
+        assert!(options.final_statuses.is_empty());
+        assert_eq!(options.deactivate_after, Some(DeactivateAfter { timeouts: 9_500, errors: 28_000 }));
+        apply_preset(&preset(Patch::Keep), &mut options);
+        assert!(options.deactivate_after.is_some());
+        apply_preset(&preset(Patch::Clear), &mut options);
+        assert_eq!(options, EndpointOptions::default());
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let extras = EndpointExtras {
+            retry_preset: Patch::Set("canvas".to_owned()),
+            body_signing: Patch::Set("none".to_owned()),
+            deactivate_after: Patch::Set(DeactivateAfter { timeouts: 1, errors: 0 }),
+            subscription_id: Patch::Set("a b".to_owned()),
+            ..EndpointExtras::default()
+        };
+        let mut found = Check::body();
+        check(&extras, &mut found);
+        let Err(ServiceError::Invalid(problems)) = found.finish() else { panic!("it was accepted") };
+        let fields: Vec<_> = problems.iter().map(|p| p.loc[1].as_ref()).collect();
+        assert_eq!(fields, ["retryPreset", "bodySigning", "deactivateAfter", "subscriptionId"]);
+    }
+}

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod body_keys;
 pub mod check;
 pub mod dry_run;
+mod endpoint_stats;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
@@ -23,6 +24,7 @@ pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
+pub mod lti;
 pub mod messages;
 pub mod oidc;
 pub mod operational;
@@ -33,6 +35,7 @@ pub mod people;
 pub mod platform;
 pub mod portal;
 pub mod publish;
+pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
@@ -41,6 +44,7 @@ pub mod sign_in;
 pub mod student_data;
 pub mod tasks;
 pub mod token;
+pub mod webfilters;
 pub mod window;
 
 pub use access::AppScope;
@@ -48,7 +52,8 @@ pub use actor::{Actor, ApplicationActor, Capability, Permission, Person};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
 pub use seams::{
-    AddressPolicy, Admission, Agreement, Ask, Fetch, Fetched, Handshake, Post, Posted, SecretMaker, SignatureKind,
+    AddressPolicy, Admission, Agreement, Ask, Asker, Asking, Fetch, Fetched, Handshake, Post, Posted, SecretMaker,
+    SignatureKind,
 };
 pub use token::{TokenError, Tokens};
 pub use window::Window;
@@ -101,6 +106,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// Asks webfilters.
+    pub asker: Arc<dyn Asker>,
     /// The OpenID provider that people may sign in with.
     pub oidc: Option<oidc::Provider>,
     /// The way for mail.
@@ -117,6 +124,8 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    asker: Arc<dyn Asker>,
+    bearers: lti::Bearers,
     accepted: metrics::Counter,
     validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
@@ -145,7 +154,9 @@ impl Service {
             admission: parts.admission,
             guard: parts.guard,
             secrets: parts.secrets,
+            bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
+            asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),

@@ -291,7 +291,7 @@ impl Service {
     }
 
     /// Takes an invitation back.
-    pub async fn withdraw_invitation(&self, actor: &Actor, id: &str) -> Result<(), ServiceError> {
+    pub async fn withdraw_user_invitation(&self, actor: &Actor, id: &str) -> Result<(), ServiceError> {
         actor.must_be_organization()?;
         self.withdraw(actor, None, id).await
     }

@@ -1,6 +1,9 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{BodyKey, Endpoint, EndpointRef, Secret};
+use domain::{
+    BodyKey, Endpoint, EndpointRef, Secret,
+    webfilter::{Question, Run},
+};
 use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
@@ -21,6 +24,10 @@ pub trait Admission: Send + Sync {
 pub trait AddressPolicy: Send + Sync {
     /// Refuses what is known to be refused at each try, such as a private address; says why.
     fn check_url(&self, url: &Url) -> Result<(), String>;
+    /// Refuses a queue that nothing could be sent to: no access, a private address; says why.
+    fn check_queue(&self, _endpoint: &Endpoint) -> Result<(), String> {
+        Err("queues are not possible here".to_owned())
+    }
     /// Asks an endpoint's address whether it wants what will be sent; says why it did not agree.
     fn shake_hands<'a>(&'a self, _endpoint: &'a Endpoint, _how: Handshake) -> Agreement<'a> {
         Box::pin(async { Err("handshakes are not possible here".to_owned()) })
@@ -65,6 +72,15 @@ pub trait Post: Send + Sync {
 
 /// Whether a mail was taken, in time.
 pub type Posted<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Asks webfilters.
+pub trait Asker: Send + Sync {
+    /// Asks them all at the same time, combines what they answer, and puts the run into the log.
+    fn run(&self, question: Question) -> Asking<'_>;
+}
+
+/// A run under way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Run> + Send + 'a>>;
 
 /// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {

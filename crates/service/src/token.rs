@@ -139,6 +139,11 @@ impl Tokens {
         short.then(|| jsonwebtoken::decode::<T>(token, &self.verify, &self.validation).ok()).flatten().map(|t| t.claims)
     }
 
+    /// What signs, for keys that are made from it.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
     /// A token for an organization, valid for ten years.
     pub fn for_organization(&self, organization: &OrganizationId, now: Timestamp) -> String {
         self.encode(Claims { sub: Some(organization.to_string()), ..Claims::default() }, now, ORGANIZATION_LIFETIME)

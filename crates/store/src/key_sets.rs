@@ -4,7 +4,7 @@ use crate::error::StoreError;
 use async_trait::async_trait;
 use domain::{AppKey, ApplicationId, KeySet, Timestamp};
 
-/// Key sets of applications.
+/// Key sets of applications. Deleting an application removes its set at once.
 #[async_trait]
 pub trait KeySets: Send + Sync {
     /// An application's keys; none if it never asked for them, or is deleted.

@@ -14,17 +14,20 @@ pub mod directory;
 pub mod error;
 pub mod ids;
 pub mod key_sets;
+pub mod lti;
 pub mod people;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
+pub mod webfilters;
 
 pub use audit::{Audit, AuditFilter};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
 pub use key_sets::KeySets;
+pub use lti::Lti;
 pub use people::{Guest, KeyHash, Notice, People, Session, UserChange};
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
@@ -35,7 +38,8 @@ pub use views::{
     Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Branding, Config, DeliveryFilter,
     EventTypeFilter, Log, MessageFilter, OrganizationOptions, Stats,
 };
+pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + KeySets + People + Audit {}
-impl<T: Config + Log + Queue + KeySets + People + Audit> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit> Store for T {}

@@ -6,7 +6,10 @@
 pub(crate) mod caliper;
 pub(crate) mod live_event;
 mod play;
+mod queue;
 pub mod subscribing;
+
+pub use queue::attributes;
 
 use crate::{
     catalog::{self, EndpointDefaults, Platform},

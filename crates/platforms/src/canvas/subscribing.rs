@@ -5,81 +5,9 @@
 //! code takes lower case only, and `root_account` and `assignment`. Here both are taken, and lower case is kept.
 
 use crate::catalog::Platform;
-use domain::{Channel, EventTypeName};
-use std::{fmt, str::FromStr};
+use domain::EventTypeName;
 
-/// Global ids are the institution's number times this, plus the local id.
-const SHARD: u64 = 10_000_000_000_000;
-
-/// A kind of context: what a subscription listens to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum ContextType {
-    /// The whole institution; named by its uuid.
-    RootAccount,
-    /// A part of it; named by its uuid.
-    Account,
-    /// A course; named by its number.
-    Course,
-    /// An assignment; named by its number.
-    Assignment,
-}
-
-/// A text that names no kind of context.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no context type '{0}': use root_account, account, course or assignment")]
-pub struct UnknownContextType(pub String);
-
-impl ContextType {
-    /// All of them, the widest first.
-    pub const ALL: [Self; 4] = [Self::RootAccount, Self::Account, Self::Course, Self::Assignment];
-    /// `root_account`: on the wire, and before the colon of a channel.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RootAccount => "root_account",
-            Self::Account => "account",
-            Self::Course => "course",
-            Self::Assignment => "assignment",
-        }
-    }
-    /// Whether its contexts are named by a uuid, and not by a number.
-    pub fn is_named_by_uuid(self) -> bool {
-        matches!(self, Self::RootAccount | Self::Account)
-    }
-    /// The channel of one context: `course:45`, `root_account:<uuid>`. None if the id has a character that no id has.
-    /// Numbers are local ones; of a global number, which begins with that of the institution, the local part is taken.
-    pub fn channel(self, id: &str) -> Option<Channel> {
-        if id.is_empty() {
-            return None;
-        }
-        if !self.is_named_by_uuid()
-            && let Ok(number) = id.parse::<u64>()
-        {
-            return Channel::new(&format!("{}:{}", self.name(), number % SHARD)).ok();
-        }
-        Channel::new(&format!("{}:{id}", self.name())).ok()
-    }
-    /// The context that a channel stands for, and its id.
-    pub fn of_channel(channel: &Channel) -> Option<(Self, &str)> {
-        let (name, id) = channel.as_str().split_once(':')?;
-        let context = Self::ALL.into_iter().find(|c| c.name() == name)?;
-        (!id.is_empty()).then_some((context, id))
-    }
-}
-
-impl fmt::Display for ContextType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ContextType {
-    type Err = UnknownContextType;
-    /// In any case, since old tools write `Course`.
-    fn from_str(text: &str) -> Result<Self, UnknownContextType> {
-        let known = Self::ALL.into_iter().find(|c| c.name().eq_ignore_ascii_case(text));
-        known.ok_or_else(|| UnknownContextType(text.to_owned()))
-    }
-}
+pub use domain::lti::ContextType;
 
 /// An event type of the plagiarism platform, with what allows a tool to subscribe to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,6 +133,7 @@ fn platform() -> &'static Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::Channel;
 
     #[test]
     fn both_spellings_mean_the_same_event_type() {

@@ -63,7 +63,7 @@ CREATE TABLE audit (
     org        TEXT NOT NULL,
     app        BLOB,
     at         INTEGER NOT NULL,
-    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('user', 'link', 'token', 'application', 'guest')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('user', 'link', 'token', 'application', 'tool', 'guest')),
     actor      TEXT NOT NULL,
     action     TEXT NOT NULL,
     object     TEXT NOT NULL,

@@ -6,9 +6,12 @@ use super::{
 };
 use crate::{Branding, Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointOptions, EventType,
     EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
-    StudentDataConfirmation, Timestamp, application::ApplicationOptions,
+    StudentDataConfirmation, Timestamp,
+    application::ApplicationOptions,
+    lti::{ContextType, SharedSecret, Subscription, SubscriptionId, ToolGuid},
+    queue::{QueueKey, Transport},
 };
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
@@ -192,6 +195,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             (Secret::Ed25519([4; 64]), w.now.plus(Duration::from_micros(1))),
         ],
         body: Some(BodySecret::new("5c0f8e1a-7d0b-4b7e-9a55-0e6d1f3b2a90".into())),
+        queue: Some(QueueKey { id: "AKIA0000".into(), secret: SharedSecret::new("hidden".into()) }),
     };
     full.options = EndpointOptions {
         retry_schedule: Some("".parse().unwrap()),
@@ -199,11 +203,24 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         concurrency: Some(3),
         ordered: true,
         format: Format::Replit,
+        encoding: Encoding::Form,
         filter: Some(".n > 1".into()),
         transform: Some("{n}".into()),
         unsigned: true,
         https_only: true,
         only_selected: true,
+        transport: Transport::Sqs,
+        queue_region: Some("eu-west-1".into()),
+        subscription: Some(Subscription {
+            id: SubscriptionId::random([1; 16]),
+            tool: ToolGuid::random([2; 16]),
+            context_type: ContextType::Course,
+            context_id: "21070000000000565".into(),
+            system_event_types: Some(["submission_created".to_owned()].into()),
+            user_event_types: None,
+            integration: Some(ToolGuid::random([2; 16])),
+            automatic: true,
+        }),
         subscription_id: Some(uid("71d6dfba-0547-477d-b41d-db8cb528c6d1")),
         body_signing: Some(BodySigning::Jwt),
         deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: u32::MAX }),
@@ -237,8 +254,12 @@ pub async fn saving_an_endpoint_replaces_all_that_can_change(fixture: &dyn Fixtu
     changed.version = 2;
     changed.metadata = [("a".into(), "b".into())].into();
     changed.headers = vec![Header { name: "h".into(), value: "v".into() }];
-    changed.secrets =
-        Secrets { current: Secret::Hmac(vec![9; 24]), retired: vec![(Secret::Hmac(vec![7; 24]), w.now)], body: None };
+    changed.secrets = Secrets {
+        current: Secret::Hmac(vec![9; 24]),
+        retired: vec![(Secret::Hmac(vec![7; 24]), w.now)],
+        body: None,
+        queue: None,
+    };
     changed.options.ordered = true;
     changed.failing_since = Some(w.now);
     changed.updated_at = w.now.plus(Duration::from_secs(1));

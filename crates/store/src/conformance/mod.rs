@@ -10,10 +10,12 @@ pub mod audit;
 pub mod config;
 pub mod key_sets;
 pub mod log;
+pub mod lti;
 pub mod pages;
 pub mod people;
 pub mod queue;
 pub mod upkeep;
+pub mod webfilters;
 mod world;
 
 use crate::{Store, queue::Commit};
@@ -82,6 +84,15 @@ macro_rules! conformance_tests {
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
             }
+            lti {
+                a_root_account_is_made_once_and_replaced_on_purpose
+                a_developer_key_reads_back_and_is_changed_in_its_own_application_only
+                a_tool_reads_back_and_is_changed_in_its_own_application_only
+                a_registration_is_used_once_in_the_commit_that_makes_its_tool
+                registrations_that_are_over_go_when_a_new_one_comes
+                a_subject_is_found_by_its_name_until_its_application_is_deleted
+                an_assertion_id_is_used_once_by_its_subject_also_in_the_next_run
+            }
             upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once
                 a_replay_sends_each_message_that_the_endpoint_never_got
@@ -148,6 +159,14 @@ macro_rules! conformance_tests {
                 old_entries_are_removed_in_steps
                 an_alert_is_open_once_until_it_is_put_away
             }
+            webfilters {
+                a_webfilter_reads_back_as_it_was_stored
+                a_webfilter_is_changed_by_who_saw_it_last_and_gone_when_it_is_deleted
+                nothing_of_webfilters_is_found_below_a_deleted_application
+                a_run_reads_back_as_it_was_logged
+                the_log_is_paged_and_filtered_newest_first
+                runs_go_after_their_time_and_beyond_what_an_application_may_have
+            }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once
                 pages_by_range_hold_each_item_exactly_once
@@ -176,9 +195,11 @@ mod tests {
             include_str!("audit.rs"),
             include_str!("config.rs"),
             include_str!("log.rs"),
+            include_str!("lti.rs"),
             include_str!("pages.rs"),
             include_str!("people.rs"),
             include_str!("queue.rs"),
+            include_str!("webfilters.rs"),
         ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());

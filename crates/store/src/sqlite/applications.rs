@@ -149,7 +149,9 @@ impl Config for Sqlite {
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |tx| {
-            // What is below is not found any more because this row says so; only what people hold of it has to go.
+            // What is below is not found any more because this row says so; only keys, and what people hold of it, are not
+            // kept for later.
+            execute(tx.conn, "DELETE FROM key_set WHERE app = ?1", params![key.0]).map_err(failed)?;
             let sql = "UPDATE app SET deleted_at = ?2, revision = revision + 1 WHERE key = ?1 AND deleted_at IS NULL
                        RETURNING id";
             let removed = first(tx.conn, sql, params![key.0, now.as_micros()], |row| col::<Vec<u8>>(row, 0))?;

@@ -12,6 +12,7 @@ mod claim;
 mod endpoints;
 mod event_types;
 mod key_sets;
+mod lti;
 mod messages;
 mod people;
 mod purge;
@@ -20,6 +21,7 @@ mod record;
 mod rows;
 mod sessions;
 mod tasks;
+mod webfilters;
 mod writer;
 
 use crate::{

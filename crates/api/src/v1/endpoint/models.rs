@@ -3,18 +3,59 @@
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
 use domain::{
-    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp,
+    BodySigning, DeactivateAfter, Encoding, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation,
+    Timestamp,
+    lti::{SharedSecret, Subscription},
+    queue::{QueueKey, Transport},
 };
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
     endpoints::{EndpointChange, EndpointExtras, EndpointInput},
+    queues::QueueInput,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 fn first_version() -> u16 {
     1
+}
+
+/// What a queue needs beside its address. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueueIn {
+    /// Where it is, if its address does not say.
+    region: Option<String>,
+    /// The key to write with; the server's own access if absent.
+    access_key_id: Option<String>,
+    /// What signs with it. Never shown.
+    secret_access_key: Option<String>,
+}
+
+impl From<QueueIn> for QueueInput {
+    fn from(q: QueueIn) -> Self {
+        let key = match (q.access_key_id, q.secret_access_key) {
+            (None, None) => None,
+            // Half a key is none, which its rule says.
+            (id, secret) => {
+                Some(QueueKey { id: id.unwrap_or_default(), secret: SharedSecret::new(secret.unwrap_or_default()) })
+            }
+        };
+        Self { region: q.region, key }
+    }
+}
+
+/// What is shown of a queue beside its address.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct QueueOut {
+    /// Where it is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    /// The key to write with, its middle left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_key_id: Option<String>,
 }
 
 /// How many messages may be given up within 24 hours. A message counts once, when its last try failed.
@@ -82,10 +123,14 @@ pub(super) struct EndpointIn {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `live-event` or `caliper`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -110,6 +155,14 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// How what it gets travels: `https`, or `sqs` for a queue, whose URL or ARN is the address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transport: Patch<String>,
+    /// What a queue needs beside its address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<QueueIn>)]
+    queue: Patch<QueueIn>,
     /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
     /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
     #[serde(default, deserialize_with = "patch")]
@@ -154,12 +207,16 @@ impl From<EndpointIn> for EndpointInput {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                transport: e.transport,
+                queue: e.queue.map(Into::into),
+                subscription: Patch::Keep,
                 retry_preset: e.retry_preset,
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
@@ -228,10 +285,14 @@ pub(super) struct EndpointPatch {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `live-event` or `caliper`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -256,6 +317,14 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// How what it gets travels: `https`, or `sqs` for a queue, whose URL or ARN is the address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transport: Patch<String>,
+    /// What a queue needs beside its address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<QueueIn>)]
+    queue: Patch<QueueIn>,
     /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
     /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
     #[serde(default, deserialize_with = "patch")]
@@ -299,12 +368,16 @@ impl From<EndpointPatch> for EndpointChange {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                transport: e.transport,
+                queue: e.queue.map(Into::into),
+                subscription: Patch::Keep,
                 retry_preset: e.retry_preset,
                 deactivate_after: e.deactivate_after,
                 subscription_id: e.subscription_id,
@@ -423,6 +496,10 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Format::is_default")]
     #[schema(value_type = String, required = false)]
     format: Format,
+    /// In which encoding the body travels; `json` if absent.
+    #[serde(skip_serializing_if = "Encoding::is_default")]
+    #[schema(value_type = String, required = false)]
+    encoding: Encoding,
     /// A jq expression: whether a message is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
@@ -440,6 +517,17 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// How what it gets travels; `https` if absent.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    #[schema(value_type = String, required = false)]
+    transport: Transport,
+    /// What its queue needs beside the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueOut>,
+    /// What makes it a subscription of a tool of Canvas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    subscription: Option<Subscription>,
     /// Switched off after so many messages given up in 24 hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DeactivateAfterIo>)]
@@ -466,11 +554,18 @@ impl From<Endpoint> for EndpointOut {
             concurrency: e.options.concurrency,
             ordered: e.options.ordered,
             format: e.options.format,
+            encoding: e.options.encoding,
             filter: e.options.filter,
             transform: e.options.transform,
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            transport: e.options.transport,
+            queue: (e.options.transport == Transport::Sqs).then(|| QueueOut {
+                region: e.options.queue_region,
+                access_key_id: e.secrets.queue.as_ref().map(QueueKey::masked),
+            }),
+            subscription: e.options.subscription,
             deactivate_after: e.options.deactivate_after,
             subscription_id: e.options.subscription_id.map(Into::into),
             body_signing: e.options.body_signing,

@@ -53,10 +53,6 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Both names.
-    pub(crate) fn name(&self) -> String {
-        format!("{} {}", self.first, self.last)
-    }
     /// A short name of letters.
     pub(crate) fn login(&self) -> String {
         let letters = |s: &str| s.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase();

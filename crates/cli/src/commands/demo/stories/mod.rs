@@ -3,8 +3,6 @@
 //! Platforms that can be played are, as `simulate` does it. For the others there are stories here: a story is a list of
 //! scenes, and each scene is told when its time comes, so that it carries that time.
 
-mod openedx;
-
 use super::dice::Dice;
 use domain::Timestamp;
 use platforms::simulate::{Step, Steps, simulate};
@@ -77,6 +75,14 @@ const TEACHSTACK: Tenant = Tenant {
     event_types: &[],
     story: Story::Played("teachstack"),
 };
+const OPENEDX: Tenant = Tenant {
+    platform: "Open edX",
+    uid: "openedx-riverbank",
+    name: "Riverbank Open Campus",
+    receiver: "Student records",
+    event_types: &[],
+    story: Story::Played("openedx"),
+};
 const CANVAS: Tenant = Tenant {
     platform: "Canvas",
     uid: "canvas-northfield",
@@ -95,7 +101,7 @@ const INSTRUQT: Tenant = Tenant {
 };
 
 /// One tenant for each platform.
-pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, openedx::TENANT, CANVAS, INSTRUQT];
+pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, OPENEDX, CANVAS, INSTRUQT];
 
 /// All stories at once: whose turn it is, is left to the dice.
 pub(crate) struct Stage {
