@@ -24,7 +24,7 @@ TOKEN_OF = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 
 # The platform is there before any Schoolbell is. Each test has an outbox of its own; nothing goes into this one.
 OUTBOX = tempfile.TemporaryDirectory(prefix="schoolbell-")
-os.environ["SCHOOLBELL_OUTBOX"] = os.path.join(OUTBOX.name, "outbox.sqlite3")
+os.environ.setdefault("SCHOOLBELL_OUTBOX", os.path.join(OUTBOX.name, "outbox.sqlite3"))
 django.setup()
 call_command("migrate", run_syncdb=True, verbosity=0)
 

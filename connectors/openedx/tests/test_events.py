@@ -1,9 +1,14 @@
 """Every event of the installed library, fired as the platform does it, through a real Schoolbell to real receivers."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from signal import SIGKILL
 
 import openedx_events
 import pytest
@@ -11,6 +16,8 @@ from openedx_events.tooling import OpenEdxPublicSignal, load_all_signals
 from samples import EVENTS, bodies, build
 from support.api import Api, eventually
 from support.server import Server
+
+from openedx_schoolbell import receivers
 
 LOGIN = "org.openedx.learning.auth.session.login.completed.v1"
 AT = datetime(2026, 1, 31, 20, 24, 32, 598387, UTC)
@@ -179,6 +186,32 @@ def test_nothing_that_goes_wrong_here_reaches_the_platform(connect, server, api,
     courier().outbox.path = str(broken)
     login()
     assert "is lost" in caplog.text
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import conftest, test_events
+for number in range(1, 6):
+    print(test_events.login(number).id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_platform_that_is_killed_leaves_its_events_to_the_next_process(connect, server, api, app, tmp_path):
+    # No Schoolbell and no time to say goodbye. (The address is in the tests' settings.)
+    env = {**os.environ, "SCHOOLBELL_OUTBOX": str(tmp_path / "outbox.sqlite3")}
+    script = KILLED.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=env)
+    assert done.returncode == -SIGKILL, done.stderr
+    fired = done.stdout.split()
+    connect(server.url, api.token, app)
+    from django.core.signals import request_started
+
+    receivers._served.clear()
+    request_started.send(sender=None)
+    messages = eventually(lambda: (found := api.get(f"/app/{app}/msg").json()["data"])[4:] and found)
+    assert [m["eventId"] for m in reversed(messages)] == fired
 
 
 def test_a_second_process_of_the_service_does_not_send_what_the_first_is_sending(connected):
