@@ -18,8 +18,7 @@ use crate::{
 use domain::{
     AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions,
     EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
-    Uid,
-    lti::Subscription, queue::is_arn,
+    Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{

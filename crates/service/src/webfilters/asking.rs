@@ -1,13 +1,7 @@
 //! Asking: for real, and for a try.
 
 use super::{platform, rules_of};
-use crate::{
-    Service,
-    access::AppScope,
-    actor::Capability,
-    check::Check,
-    error::ServiceError,
-};
+use crate::{Service, access::AppScope, actor::Capability, check::Check, error::ServiceError};
 use domain::{
     FailureReason, FilterName, Json, Webfilter,
     json::Members,

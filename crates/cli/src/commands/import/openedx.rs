@@ -224,7 +224,8 @@ fn without_effect(body: &mut Value, can_halt: bool, can_redirect: bool) -> Strin
             body[&halt] = json!(false);
             left_out.push(halt);
         }
-        if !(can_halt && can_redirect) && !body[&redirect].is_null() {
+        let is_used = can_halt && can_redirect;
+        if !is_used && !body[&redirect].is_null() {
             body[&redirect] = Value::Null;
             left_out.push(redirect);
         }
