@@ -121,3 +121,19 @@ def test_instruqt(own, hook):
     inferred = {n for n, t in types.items() if (t["schemas"]["1"].get("x-inferred") or {}).get("what") == "name"}
     assert starred == inferred
     assert eventually(lambda: api.get(f"/app/{application['id']}/endpoint/{endpoint['id']}/stats").json()["success"])
+
+
+def test_canvas(own, hook):
+    server, api = own
+    application, endpoint, message = Page(server, "canvas", hook.url).answers
+    assert application["platform"] == "canvas"
+    assert (endpoint["format"], endpoint["channels"]) == ("live-event", ["course:565"])
+    assert json.loads(hook.wait()[0].body) == message["payload"]
+    # The types with a Caliper form that the page lists are those that an endpoint may choose.
+    table = (DOCS / "canvas.md").read_text().split("### Caliper")[1].split("## Retries")[0]
+    listed = set(re.findall(r"`([a-z_]+)`", table.split("The others")[0]))
+    types = {t["name"] for t in api.get("/event-type", limit=250).json()["data"]}
+    path = f"/app/{application['id']}/endpoint/{endpoint['id']}"
+    assert api.patch(path, {"format": "caliper", "eventTypes": sorted(listed)}).status_code == 200
+    refused = api.patch(path, {"eventTypes": sorted(types)}).json()["detail"][0]["msg"]
+    assert set(re.findall(r"[a-z_.]+_[a-z_]+", refused)) == types - listed
