@@ -1,11 +1,11 @@
-//! Random choices for the demo's stories. Repeatable, so that tests can pin a story.
+//! Random choices for the demo. Repeatable, so that tests can pin what happens.
 
 /// A small generator of random numbers (SplitMix64); not for secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The same seed brings the same stories.
+    /// The same seed brings the same choices.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }

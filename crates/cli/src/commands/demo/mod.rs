@@ -6,7 +6,7 @@
 mod dice;
 mod receiver;
 mod screen;
-mod stories;
+mod tenants;
 
 use super::{Failure, say};
 use crate::{
@@ -34,7 +34,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use stories::{Event, Stage, TENANTS, Tenant};
+use tenants::{Event, Stage, TENANTS, Tenant};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},

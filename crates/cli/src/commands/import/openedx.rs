@@ -224,8 +224,7 @@ fn without_effect(body: &mut Value, can_halt: bool, can_redirect: bool) -> Strin
             body[&halt] = json!(false);
             left_out.push(halt);
         }
-        let is_used = can_halt && can_redirect;
-        if !is_used && !body[&redirect].is_null() {
+        if !body[&redirect].is_null() && (!can_halt || !can_redirect) {
             body[&redirect] = Value::Null;
             left_out.push(redirect);
         }
