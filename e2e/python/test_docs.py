@@ -79,6 +79,22 @@ def test_replit(own, hook):
     assert json.loads(tried["body"])["student"] == {"id": 2031895, "first_name": "", "last_name": "", "email": ""}
 
 
+def test_openedx(own, hook):
+    server, api = own
+    application, endpoint, message = Page(server, "openedx").answers
+    assert application["platform"] == "openedx" and endpoint["format"] == "openedx-v22"
+    assert message["eventType"] == "org.openedx.learning.auth.session.login.completed.v1"
+    made = api.endpoint(application["id"], hook.url)["id"]
+    api.post(f"/app/{application['id']}/endpoint/{made}/replay-missing", {"since": "2020-01-01T00:00:00Z"})
+    # To the byte, the blanks of the original included.
+    assert hook.wait()[0].body.decode() == blocks("openedx", "json")[0].strip()
+    as_form = api.endpoint(application["id"], hook.url, encoding="form")["id"]
+    api.post(f"/app/{application['id']}/endpoint/{as_form}/replay-missing", {"since": "2020-01-01T00:00:00Z"})
+    begin, end = blocks("openedx", "text")[0].strip().split("…")
+    form = hook.wait(2)[1].body.decode()
+    assert form.startswith(begin) and form.endswith(end)
+
+
 def test_teachstack(own, hook):
     server, _ = own
     application, endpoint, message = Page(server, "teachstack", hook.url).answers

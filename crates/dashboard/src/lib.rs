@@ -26,6 +26,7 @@ mod sign_in;
 mod student_data;
 mod submissions;
 mod tools;
+mod webfilters;
 mod words;
 
 use axum::{
@@ -102,6 +103,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/delete"), get(settings_of_endpoint::confirm_delete).post(settings_of_endpoint::delete))
         .route(&endpoint("/recover"), get(repair::confirm_recover).post(repair::recover))
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
+        .merge(webfilters::routes(APP))
         .layer(middleware::from_fn(door::guard))
         .merge(assets::routes())
         .with_state(dashboard)

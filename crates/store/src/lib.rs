@@ -17,6 +17,7 @@ pub mod queue;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
+pub mod webfilters;
 
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
@@ -32,7 +33,8 @@ pub use views::{
     Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Config, DeliveryFilter, EventTypeFilter,
     Log, MessageFilter, OrganizationOptions, Stats,
 };
+pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets {}
-impl<T: Config + Log + Queue + Lti + KeySets> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters> Store for T {}

@@ -18,6 +18,7 @@ mod queue;
 mod record;
 mod rows;
 mod tasks;
+mod webfilters;
 mod writer;
 
 use crate::{

@@ -337,17 +337,8 @@ impl Sqlite {
 /// How SQLite would run a query on the current tables.
 #[cfg(test)]
 pub(super) fn plan(sql: &str) -> String {
-    let conn = Connection::open_in_memory().unwrap();
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
-    let number = |path: &std::path::Path| {
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        name[1..].split("__").next().unwrap().parse::<u32>().unwrap()
-    };
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort_by_key(|path| number(path));
-    for file in files {
-        conn.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
-    }
+    let mut conn = Connection::open_in_memory().unwrap();
+    super::embedded::migrations::runner().run(&mut conn).unwrap();
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut rows = statement.raw_query();
     let mut text = String::new();
