@@ -370,10 +370,10 @@ mod tests {
     }
 
     #[test]
-    fn companions_take_no_place_and_keep_to_kind_size_and_rate() {
+    fn companions_take_no_place_and_keep_to_kind_number_and_rate() {
         let mut lane = Lane::new(TO);
-        let limits = Limits { concurrency: 1, rate: Some(5) };
-        for n in 0..8 {
+        let limits = Limits { concurrency: 1, rate: None };
+        for n in 0..6 {
             lane.push(job(n, 0));
         }
         lane.push(job(9, 1));
@@ -382,7 +382,11 @@ mod tests {
         assert_eq!(ids(lane.companions(false, 2, 100, limits, at(1), || true)), [1, 2]);
         assert_eq!(ids(lane.companions(true, 9, 100, limits, at(1), || true)), [9]);
         assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || false)), [] as [u8; 0]);
-        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || true)), [3], "five a second");
+        let slow = Limits { rate: Some(5), ..limits };
+        assert_eq!(ids(lane.companions(false, 9, 100, slow, at(1), || true)), [3], "the next one is due later");
+        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || true)), [4, 5]);
+        assert!(matches!(lane.next(at(1), limits), Next::Idle));
+        lane.push(job(7, 0));
         assert!(matches!(lane.next(at(1), limits), Next::Idle), "the one place is taken");
         lane.done(false, TryResult::Answered { success: true }, limits, at(2));
         assert!(matches!(lane.next(at(2), limits), Next::Send(_)));
