@@ -7,17 +7,21 @@ mod accept;
 mod answers;
 mod applications;
 mod attempts;
+mod audit;
 mod claim;
 mod endpoints;
 mod event_types;
 mod key_sets;
 mod lti;
 mod messages;
+mod people;
 mod purge;
 mod queue;
 mod record;
 mod rows;
+mod sessions;
 mod tasks;
+mod webfilters;
 mod writer;
 
 use crate::{
