@@ -8,6 +8,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod desk;
 pub mod directory;
 pub mod error;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod seal;
 pub mod sqlite;
 pub mod views;
 
+pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
@@ -30,5 +32,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue {}
-impl<T: Config + Log + Queue> Store for T {}
+pub trait Store: Config + Log + Queue + Desk {}
+impl<T: Config + Log + Queue + Desk> Store for T {}

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 pub mod config;
+pub mod desk;
 pub mod log;
 pub mod pages;
 pub mod queue;
@@ -72,6 +73,16 @@ macro_rules! conformance_tests {
                 attempts_are_counted_in_their_window
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
+            }
+            desk {
+                a_list_of_deliveries_holds_those_that_were_never_tried
+                a_list_of_deliveries_goes_on_where_its_looks_ended
+                a_search_says_where_to_go_on
+                a_message_has_its_deliveries_everywhere_tried_or_not
+                what_a_task_would_take_up_is_counted_before
+                a_task_cancels_what_waits_in_steps
+                how_far_a_task_is_shows_in_its_window
+                durations_are_those_of_the_latest_successes
             }
             upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once
@@ -143,8 +154,13 @@ mod tests {
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("mod.rs");
-        let areas =
-            [include_str!("config.rs"), include_str!("log.rs"), include_str!("pages.rs"), include_str!("queue.rs")];
+        let areas = [
+            include_str!("config.rs"),
+            include_str!("desk.rs"),
+            include_str!("log.rs"),
+            include_str!("pages.rs"),
+            include_str!("queue.rs"),
+        ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());
             if let Some(name) = name {

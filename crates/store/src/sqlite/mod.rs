@@ -8,6 +8,7 @@ mod answers;
 mod applications;
 mod attempts;
 mod claim;
+mod desk;
 mod endpoints;
 mod event_types;
 mod messages;
