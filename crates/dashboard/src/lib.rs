@@ -7,14 +7,18 @@
 mod activity;
 mod applications;
 mod assets;
+mod components;
 mod door;
 mod endpoint;
 mod endpoints;
 mod events;
 mod form;
 mod health;
+mod logs;
 mod messages;
 mod page;
+mod period;
+mod public;
 mod repair;
 mod session;
 mod settings_of_endpoint;
@@ -55,6 +59,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/catalogue/{app}", get(public::catalogue))
+        .route("/components", get(components::show))
         .route("/portal", get(sign_in::portal).post(sign_in::open_portal))
         .route("/applications", get(applications::list).post(applications::create))
         .route("/applications/new", get(applications::new))
@@ -69,7 +75,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/events/{name}"), get(events::show))
         .route(ENDPOINT, get(endpoint::overview))
         .route(&endpoint("/testing"), get(endpoint::testing).post(endpoint::send_test))
-        .route(&endpoint("/logs"), get(endpoint::logs))
+        .route(&endpoint("/logs"), get(logs::show_logs))
         .route(&endpoint("/activity"), get(activity::show))
         .route(&endpoint("/advanced"), get(settings_of_endpoint::advanced))
         .route(&endpoint("/edit/{fact}"), get(settings_of_endpoint::edit).post(settings_of_endpoint::save))
@@ -79,6 +85,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/delete"), get(settings_of_endpoint::confirm_delete).post(settings_of_endpoint::delete))
         .route(&endpoint("/recover"), get(repair::confirm_recover).post(repair::recover))
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
+        .route(&endpoint("/cancel-waiting"), get(repair::confirm_cancel).post(repair::cancel))
+        .route(&endpoint("/tasks/{task}"), get(repair::task))
         .layer(middleware::from_fn(door::guard))
         .merge(assets::routes())
         .with_state(dashboard)

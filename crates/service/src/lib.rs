@@ -8,7 +8,9 @@ pub mod access;
 pub mod actor;
 pub mod applications;
 pub mod attempts;
+pub mod catalogue;
 pub mod check;
+pub mod desk;
 pub mod dry_run;
 pub mod endpoints;
 pub mod error;
@@ -27,6 +29,7 @@ pub mod publish;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sent;
 pub mod sign_in;
 pub mod tasks;
 pub mod token;
@@ -104,6 +107,8 @@ pub struct Service {
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
+    /// What happened in stretches of time that are over.
+    stretches: Cache<desk::StretchKey, desk::KeptStretch>,
 }
 
 impl Service {
@@ -121,6 +126,7 @@ impl Service {
             accepted: metrics::counter!("schoolbell_accepted_total"),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
+            stretches: Cache::new(50_000),
         }
     }
 

@@ -4,8 +4,8 @@
 use crate::{error::StoreError, views::MessageFilter};
 use async_trait::async_trait;
 use domain::{
-    AppKey, Attempt, DeliveryState, Endpoint, EndpointRef, IdRange, Ksuid, Message, MessageId, MessageMeta, TaskId,
-    TaskKind, Timestamp,
+    AppKey, Application, ApplicationId, Attempt, DeliveryState, Endpoint, EndpointRef, IdRange, Ksuid, Message,
+    MessageId, MessageMeta, TaskId, TaskKind, Timestamp,
 };
 
 /// What was found within the rows that were looked at.
@@ -110,6 +110,8 @@ pub trait Desk: Send + Sync {
         until: Ksuid,
         sample: usize,
     ) -> Result<Vec<u32>, StoreError>;
+    /// An application by its id alone, if its catalogue is public.
+    async fn public_application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError>;
     /// How far a task has come in its window; absent if there is no such task.
     async fn task_position(&self, task: TaskId) -> Result<Option<Timestamp>, StoreError>;
 }

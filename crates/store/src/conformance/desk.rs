@@ -200,3 +200,15 @@ pub async fn durations_are_those_of_the_latest_successes(fixture: &dyn Fixture) 
     assert_eq!(w.store.durations(to, Ksuid::MIN, Ksuid::MAX, 1).await.unwrap(), [12]);
     assert!(w.store.durations(to, Ksuid::MIN, Ksuid::MIN, 10).await.unwrap().is_empty());
 }
+
+pub async fn an_application_is_public_only_if_it_says_so(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let app = w.application().await;
+    assert_eq!(w.store.public_application(app.id).await.unwrap(), None);
+    let mut changed = app.clone();
+    changed.options.public_catalogue = true;
+    let saved = w.store.save_application(changed).await.unwrap();
+    assert_eq!(w.store.public_application(app.id).await.unwrap(), Some(saved));
+    w.store.delete_application(app.key, w.now).await.unwrap();
+    assert_eq!(w.store.public_application(app.id).await.unwrap(), None);
+}

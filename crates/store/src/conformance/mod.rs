@@ -83,6 +83,7 @@ macro_rules! conformance_tests {
                 a_task_cancels_what_waits_in_steps
                 how_far_a_task_is_shows_in_its_window
                 durations_are_those_of_the_latest_successes
+                an_application_is_public_only_if_it_says_so
             }
             upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once

@@ -1,7 +1,7 @@
 //! Lists and counts for screens. None looks at more rows than it was told, and each finds them by key or index.
 
 use super::{
-    Sqlite, attempts, endpoints, failed,
+    Sqlite, applications, attempts, endpoints, failed,
     messages::{Sieve, is_there},
     rows::{Keyed, all, col, corrupt, first, keys_between, message_by_key},
 };
@@ -12,8 +12,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
-    AppKey, DeliveryState, Endpoint, EndpointKey, EndpointRef, IdRange, Ksuid, Message, MessageId, Pick, TaskId,
-    TaskKind, Timestamp,
+    AppKey, Application, ApplicationId, DeliveryState, Endpoint, EndpointKey, EndpointRef, IdRange, Ksuid, Message,
+    MessageId, Pick, TaskId, TaskKind, Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params};
 
@@ -307,6 +307,11 @@ impl Desk for Sqlite {
             all(conn, DURATIONS, params![to.endpoint.0, keys.start, keys.end, most], |row| col(row, 0))
         })
         .await
+    }
+
+    async fn public_application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+        let found = self.read(move |conn| applications::by_id(conn, id)).await?;
+        Ok(found.filter(|app| app.options.public_catalogue))
     }
 
     async fn task_position(&self, task: TaskId) -> Result<Option<Timestamp>, StoreError> {
