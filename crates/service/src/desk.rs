@@ -10,10 +10,12 @@ pub use store::{Counted, DeliveryView, Looked, Standing};
 /// Rows that one page looks at. Those that are filtered by their message cost two look-ups each.
 const LOOKS: usize = 20_000;
 const LOOKS_THROUGH_MESSAGES: usize = 5_000;
+/// The same for deliveries: their messages lie far apart.
+const LOOKS_THROUGH_DELIVERIES: usize = 1_000;
 /// Deliveries of a message on its page.
 const DELIVERIES: usize = 100;
 /// Successes whose durations stand for a stretch of time.
-const SAMPLE: usize = 100;
+const SAMPLE: usize = 50;
 /// After its end, attempts of a stretch of time may still be written for this long.
 const SETTLED: Duration = Duration::from_secs(120);
 
@@ -57,8 +59,8 @@ impl Took {
     }
 }
 
-fn looks(of: &MessageFilter) -> usize {
-    if of.event_types.is_none() && of.channel.is_none() { LOOKS } else { LOOKS_THROUGH_MESSAGES }
+fn looks(of: &MessageFilter, through: usize) -> usize {
+    if of.event_types.is_none() && of.channel.is_none() { LOOKS } else { through }
 }
 
 impl Service {
@@ -74,7 +76,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let (range, of) = (window.range(self.ids.latest()), of.checked()?);
         let to = scope.endpoint_ref(endpoint);
-        Ok(self.store.deliveries(to, range, standing, &of, looks(&of)).await?)
+        Ok(self.store.deliveries(to, range, standing, &of, looks(&of, LOOKS_THROUGH_DELIVERIES)).await?)
     }
 
     /// A message's deliveries, to deleted endpoints too; the first hundred.
@@ -96,7 +98,7 @@ impl Service {
     ) -> Result<Looked<Message>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let (range, of) = (window.range(self.ids.latest()), of.checked()?);
-        Ok(self.store.search(scope.key(), range, &of, looks(&of)).await?)
+        Ok(self.store.search(scope.key(), range, &of, looks(&of, LOOKS_THROUGH_MESSAGES)).await?)
     }
 
     /// When the next try to an endpoint is due.

@@ -16,7 +16,7 @@ const READS_MAX: usize = 40;
 /// Rows looked at for a number that is shown before a task begins.
 const COUNTED: usize = 10_000;
 /// The same where each row is held against the endpoint.
-const COUNTED_BY_MESSAGE: usize = 4_000;
+const COUNTED_BY_MESSAGE: usize = 1_500;
 
 impl Service {
     /// Sends each failed message of a window once more.
