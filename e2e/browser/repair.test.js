@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { HOSTILE, launch, startWorld } from "./support.js";
+import { HOSTILE, SHOTS, launch, startWorld } from "./support/world.js";
 
 let w, app, failing, hanging, first, hostile;
 
@@ -180,7 +180,7 @@ test("the switcher leads to other applications, and on a phone the rooms are beh
   await w.button("Menu").focus();
   await w.page.keyboard.press("Enter");
   await w.page.keyboard.press("Tab");
-  await w.page.screenshot({ path: new URL("../../target/screenshots/menu-phone.png", import.meta.url).pathname });
+  await w.page.screenshot({ path: `${SHOTS}menu-phone.png` });
   await w.link("Messages").click();
   await w.page.waitForURL("**/messages");
   await w.page.setViewportSize({ width: 1280, height: 900 });

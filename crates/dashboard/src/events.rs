@@ -7,12 +7,13 @@ use crate::{
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::{EventType, Order, PageQuery};
+use domain::EventType;
 use serde_json::Value;
-use service::ServiceError;
+use service::{
+    AppScope, ServiceError,
+    student_data::{DataClass, personal_fields},
+};
 
-/// Event types at most on one page, and in one form.
-const MOST: usize = 1_000;
 /// Endpoints at most that an event type's page names.
 const LISTENERS: usize = 100;
 
@@ -32,10 +33,13 @@ pub(crate) struct Group {
     pub(crate) chosen: usize,
 }
 
-/// All event types that the visitor may see.
-pub(crate) async fn catalogue(visitor: &Visitor, with_content: bool) -> Result<Vec<EventType>, ServiceError> {
-    let page = PageQuery { limit: MOST, cursor: None, order: Order::Ascending };
-    Ok(visitor.service().event_types(&visitor.actor, false, with_content, page).await?.items)
+/// All event types that an application's endpoints can choose from.
+pub(crate) async fn catalogue(
+    visitor: &Visitor,
+    scope: &AppScope,
+    with_content: bool,
+) -> Result<Vec<EventType>, ServiceError> {
+    visitor.service().offered_event_types(scope, with_content).await
 }
 
 /// By family: as the catalogue says, or else by the first word of the name.
@@ -100,7 +104,7 @@ fn fields(schema: &Value, depth: usize, out: &mut Vec<Field>) {
 /// The fields of an event type, by the first version of its schema.
 pub(crate) fn fields_of(event_type: &EventType) -> Vec<Field> {
     let mut found = Vec::new();
-    if let Some(schema) = event_type.schemas.as_ref().and_then(|s| s.get("1")) {
+    if let Some(schema) = event_type.newest_schema() {
         fields(schema, 0, &mut found);
     }
     found
@@ -111,20 +115,19 @@ pub(crate) fn text_of(value: Option<&Value>) -> String {
     value.map(|v| pretty(v.to_string().as_bytes())).unwrap_or_default()
 }
 
-/// What of a type's payload is about a person: path and class, as its schema says under `x-personal-data`.
+/// What of a type's payload is about a person, in words.
 pub(crate) fn personal(event_type: &EventType) -> Vec<(String, &'static str)> {
-    let schema = event_type.schemas.as_ref().and_then(|s| s.get("1"));
-    let listed = schema.and_then(|s| s["x-personal-data"].as_array()).cloned().unwrap_or_default();
-    let word = |class: Option<&str>| match class {
-        Some("direct") => "names a person",
-        Some("indirect") => "leads to a person",
-        Some("record") => "says what a person did or achieved",
-        _ => "is what a person made or said",
-    };
-    listed
-        .iter()
-        .filter_map(|d| Some((d["path"].as_str()?.trim_start_matches("$.").to_owned(), word(d["class"].as_str()))))
-        .collect()
+    personal_fields(event_type).into_iter().map(|(path, class)| (path, class_in_words(class))).collect()
+}
+
+/// How closely a piece of data belongs to a person, in words.
+pub(crate) fn class_in_words(class: DataClass) -> &'static str {
+    match class {
+        DataClass::Direct => "names a person",
+        DataClass::Indirect => "leads to a person",
+        DataClass::Record => "says what a person did or achieved",
+        DataClass::Content => "is what a person made or said",
+    }
 }
 
 #[derive(Template)]
@@ -138,7 +141,7 @@ struct ListPage {
 pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
-    let types = catalogue(&visitor, false).await?;
+    let types = catalogue(&visitor, &scope, false).await?;
     let frame = Frame::of(&visitor, app, Room::Events, "Event types");
     render(&ListPage { frame, groups: grouped(&types, &[], &app_path(app)), total: types.len() })
 }
@@ -163,7 +166,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
     let t = visitor.service().event_type(&visitor.actor, &name).await?;
-    let mut shown = t.schemas.as_ref().and_then(|s| s.get("1")).cloned();
+    let mut shown = t.newest_schema().cloned();
     if let Some(Value::Object(members)) = &mut shown {
         members.remove("examples");
     }

@@ -130,7 +130,7 @@ pub(crate) async fn show_logs(
         older: to("older", older),
         partial: found.next.is_some() && found.items.len() < PAGE,
         rows: found.items.iter().map(|d| Row::of(d, &app, now)).collect(),
-        types: catalogue(&visitor, false).await?.iter().map(|t| t.name.to_string()).collect(),
+        types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         filtered: standing.is_some() || !event.is_empty() || !period.is_any() || cursor.is_some(),
         status,
         event,

@@ -105,7 +105,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         rows,
         find: find.to_owned(),
         problem,
-        types: catalogue(&visitor, false).await?.iter().map(|t| t.name.to_string()).collect(),
+        types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
         filtered: !event.is_empty() || !channel.is_empty() || !period.is_any() || cursor.is_some(),
         event: event.clone(),

@@ -48,12 +48,17 @@ impl Service {
     ) -> Result<SentHeaders, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let mut fixed = Vec::new();
+        if !endpoint.options.transport.is_default() {
+            // A queue has no headers that a person would look for.
+            return Ok(SentHeaders { fixed, signed: None });
+        }
         let url = Url::parse(&endpoint.url).ok();
         if let Some(host) = url.as_ref().and_then(Url::host_str) {
             let port = url.as_ref().and_then(Url::port).map(|p| format!(":{p}")).unwrap_or_default();
             fixed.push(("host".to_owned(), format!("{host}{port}")));
         }
-        if let Some(payload) = &message.payload
+        // A signed body is another one than the payload is rendered to.
+        if let (Some(payload), None) = (&message.payload, &endpoint.options.body_signing)
             && let DryRunResult::Send { body, content_type, headers } =
                 rendered(self, scope, endpoint, &message.meta, payload).await?
         {

@@ -12,6 +12,8 @@ pub mod desk;
 pub mod directory;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
+pub mod lti;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -21,6 +23,8 @@ pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
+pub use lti::Lti;
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
     Purged, Queue, Record, Settle, Step, Ticket,
@@ -32,5 +36,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Desk {}
-impl<T: Config + Log + Queue + Desk> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Desk {}
+impl<T: Config + Log + Queue + Lti + KeySets + Desk> Store for T {}

@@ -8,7 +8,7 @@ use super::{
 use crate::{error::StoreError, seal::Sealer};
 use domain::{
     AppKey, BodySecret, DisabledBecause, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery,
-    Secret, Secrets, Timestamp, Uid,
+    Secret, Secrets, Timestamp, Uid, lti::SharedSecret, queue::QueueKey,
 };
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,9 @@ struct WrittenSecrets {
     retired: Vec<(String, i64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    /// Id and secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queue: Option<(String, String)>,
 }
 
 fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
@@ -239,6 +242,7 @@ fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
         current: secrets.current.expose(),
         retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
         body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
+        queue: secrets.queue.as_ref().map(|k| (k.id.clone(), k.secret.expose().to_owned())),
     };
     sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
 }
@@ -253,6 +257,7 @@ fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
         current: secret(&written.current)?,
         retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
         body: written.body.map(BodySecret::new),
+        queue: written.queue.map(|(id, secret)| QueueKey { id, secret: SharedSecret::new(secret) }),
     })
 }
 

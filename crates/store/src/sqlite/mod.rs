@@ -11,6 +11,8 @@ mod claim;
 mod desk;
 mod endpoints;
 mod event_types;
+mod key_sets;
+mod lti;
 mod messages;
 mod purge;
 mod queue;

@@ -1,17 +1,15 @@
-// What the browser tests share: the real server, a receiver, a browser, and the check that every page has to pass.
+// A world for browser tests: the real server with an operator signed in, and a receiver.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
-import { startServer } from "../javascript/support/server.js";
+import { startServer } from "../../javascript/support/server.js";
+import { check, signedIn } from "./page.js";
 
 export const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
-export const SHOTS = new URL("../../target/screenshots/", import.meta.url).pathname;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+export const SHOTS = new URL("../../../target/screenshots/", import.meta.url).pathname;
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGUMENTS });
@@ -35,27 +33,24 @@ export async function startReceiver() {
 
 /** A server with an operator signed in. */
 export async function startWorld() {
-  mkdirSync(SHOTS, { recursive: true });
   const server = await startServer();
   const receiver = await startReceiver();
   const token = server.token(ORGANIZATION);
-  const browser = await launch();
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
-  await page.goto(server.signInLink(server.url));
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.waitForURL("**/applications");
+  const { browser, page } = await signedIn(server);
   return {
     server,
     receiver,
     browser,
-    context,
+    context: page.context(),
     page,
     go: (path) => page.goto(server.url + path),
     button: (name) => page.getByRole("button", { name, exact: true }),
     link: (name) => page.getByRole("link", { name, exact: true }),
-    check: (name) => check(page, name),
+    /** What every page has to be; and nothing hostile ran on it. */
+    async check(name) {
+      await check(page, name);
+      assert.equal(await page.evaluate("window.hacked"), undefined, name);
+    },
     async api(method, path, body) {
       const answer = await fetch(`${server.url}/api/v1${path}`, {
         method,
@@ -71,22 +66,4 @@ export async function startWorld() {
       await server.stop();
     },
   };
-}
-
-/** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
-export async function check(page, name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    const { violations } = await page.evaluate(`${AXE}; axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`);
-    const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
-    assert.deepEqual(found, [], `${name}, ${scheme}`);
-    await page.screenshot({ path: `${SHOTS}${name}-${scheme}.png`, fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 360, height: 740 });
-  const wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-  await page.screenshot({ path: `${SHOTS}${name}-phone.png`, fullPage: true });
-  await page.setViewportSize({ width: 1280, height: 900 });
-  assert.equal(wide, 0, `${name} scrolls sideways on a phone`);
-  assert.equal(await page.evaluate("window.hacked"), undefined, name);
 }
