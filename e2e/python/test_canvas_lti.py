@@ -335,6 +335,13 @@ def test_a_subscription_is_an_endpoint_of_the_application(account, hook):
     changed = account.api.put(f"/app/{account.id}/endpoint/{endpoint['id']}", {"url": hook.url, "channels": ["course:1"]})
     assert changed.json()["subscription"]["id"] == made["Id"]
     assert tool.call("GET", f"/{made['Id']}").json()["EventTypes"] == ["all"]
+    # What a person wrote into it stays when the tool changes it.
+    mine = {"filter": ".body.late == false", "description": "Ask before you change it", "throttleRate": 5}
+    assert account.api.patch(f"/app/{account.id}/endpoint/{endpoint['id']}", mine).status_code == 200
+    again = tool.call("PUT", f"/{made['Id']}", json={"subscription": wanted(account, hook)})
+    assert again.json()["EventTypes"] == made["EventTypes"]
+    shown = account.api.get(f"/app/{account.id}/endpoint/{endpoint['id']}").json()
+    assert {name: shown[name] for name in mine} == mine and shown["channels"] == endpoint["channels"]
     # Switched off by a person, the tool sees it.
     account.api.patch(f"/app/{account.id}/endpoint/{endpoint['id']}", {"disabled": True})
     assert tool.call("GET").json()[0]["State"] == "Inactive"

@@ -9,10 +9,14 @@ use crate::{
 use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{BodyKey, Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
+use domain::{
+    BodyKey, Endpoint, EndpointRef, OrganizationId, Secret,
+    webfilter::{Protection, Question},
+};
+use filters::{FilterSettings, Filters, LogSettings};
+use outbound::{AnswerLimits, Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, Asker, Asking, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -34,6 +38,11 @@ const GRACE: Duration = Duration::from_secs(8);
 const ANSWER_RETENTION: Duration = Duration::from_secs(12 * 3600);
 /// Reports on their way to becoming operational webhooks. Beyond these, reports are dropped rather than slow delivery.
 const REPORTS: usize = 4096;
+
+/// Beyond the deadline of any webfilter, which `filters` keeps.
+const WEBFILTER_CLIENT_TIMEOUT: Duration = Duration::from_secs(61);
+/// Runs of webfilters in the log, of one application.
+const WEBFILTER_RUNS: usize = 10_000;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +80,7 @@ pub(crate) struct App {
     router: Router,
     engine: Engine,
     upkeep: Upkeep,
+    filters: Arc<Filters>,
     reports: JoinHandle<()>,
     rotation: JoinHandle<()>,
     service: Arc<Service>,
@@ -99,11 +109,13 @@ impl App {
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
+        let options = || ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")));
         let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
             queues: QueueOptions { own_access: settings.sqs_own_access, endpoint: settings.sqs_endpoint.clone() },
-            ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
+            ..options()
         })?);
+        let filters = Arc::new(start_filters(settings, options(), &directory, &ids)?);
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
@@ -142,6 +154,7 @@ impl App {
             guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
+            asker: Arc::new(AskFilters(filters.clone())),
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
@@ -151,7 +164,7 @@ impl App {
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
         let rotation = tokio::spawn(rotate_body_keys(service.clone(), settings.signing_key_rotation));
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports, rotation, service })
+        Ok(Self { listener, address, limits, router, engine, upkeep, filters, reports, rotation, service })
     }
 
     /// Where it listens.
@@ -181,6 +194,7 @@ impl App {
         };
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
+        self.filters.stop().await;
         self.rotation.abort();
         // Cancelled, as asked.
         let _ = self.rotation.await;
@@ -255,6 +269,42 @@ impl AddressPolicy for Addresses {
             let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
             self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
         })
+    }
+}
+
+/// A client of their own, because answers of webfilters are read to the end and deliveries' are not.
+fn start_filters(
+    settings: &Settings,
+    options: ClientOptions,
+    directory: &Directory,
+    ids: &Arc<Ids>,
+) -> Result<Filters, StartError> {
+    let limit = settings.webfilter_answer_limit;
+    let client = Client::new(ClientOptions {
+        timeout: WEBFILTER_CLIENT_TIMEOUT,
+        // One more than is taken, to tell what is too long.
+        answer_limits: AnswerLimits { read: limit + 1, kept: limit + 1 },
+        ..options
+    })?;
+    let mut protection = Protection::with(settings.webfilter_protected_fields.iter().cloned());
+    protection.may_leave = settings.webfilter_allow_protected.leave;
+    protection.may_be_set = settings.webfilter_allow_protected.set;
+    let decided = FilterSettings {
+        timeout: settings.webfilter_timeout,
+        run_timeout: settings.webfilter_run_timeout,
+        answer_limit: limit,
+        protection,
+    };
+    let log = LogSettings { retention: settings.attempt_retention, runs_max: WEBFILTER_RUNS };
+    Ok(Filters::start(client, directory.store().clone(), ids.clone(), decided, log))
+}
+
+/// Where the service meets the webfilters.
+struct AskFilters(Arc<Filters>);
+
+impl Asker for AskFilters {
+    fn run(&self, question: Question) -> Asking<'_> {
+        Box::pin(self.0.run(question))
     }
 }
 

@@ -12,7 +12,9 @@ mod stop;
 mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs};
+use commands::{
+    Failure, demo::DemoArgs, import::ImportArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs,
+};
 use domain::OrganizationId;
 use settings::Flags;
 use std::{process::ExitCode, time::Duration};
@@ -59,6 +61,10 @@ enum Command {
     Listen(ListenArgs),
     /// Publishes one event to a running server and prints the message's id
     Send(SendArgs),
+    /// Makes the endpoints and webfilters that another system was set up with
+    ///
+    /// Doing it again changes what it made before to what the file says now; nothing is made twice.
+    Import(ImportArgs),
     /// Plays a believable class of a platform to a running server: people come and go, hand in, take tracks
     ///
     /// The application should have the platform: then the events have their schemas and endpoints their format.
@@ -78,6 +84,7 @@ fn command_line() -> clap::Command {
         .mut_subcommand("token", |c| settings::add_flags(c, FEW))
         .mut_subcommand("sign-in", |c| settings::add_flags(c, SIGN_IN))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("import", |c| c.mut_subcommand("openedx", |c| settings::add_flags(c, FEW)))
         .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
 }
 
@@ -85,7 +92,9 @@ fn main() -> ExitCode {
     // One provider of cryptography for the whole process, before anybody asks for TLS.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let matches = command_line().get_matches();
-    let flags = matches.subcommand().map(|(_, m)| Flags::read(m)).unwrap_or_default();
+    // Flags of settings belong to the innermost command: `import openedx`.
+    let innermost = |(_, m): (&str, &clap::ArgMatches)| m.subcommand().map_or_else(|| m.clone(), |(_, m)| m.clone());
+    let flags = matches.subcommand().map(innermost).map(|m| Flags::read(&m)).unwrap_or_default();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match run(cli.command, &flags) {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,6 +112,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Serve => on_runtime(commands::serve::run(flags)),
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
+        Command::Import(args) => on_runtime(commands::import::run(args, flags)),
         Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }

@@ -30,6 +30,7 @@ mod sign_in;
 mod student_data;
 mod submissions;
 mod tools;
+mod webfilters;
 mod words;
 
 use axum::{
@@ -110,6 +111,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
         .route(&endpoint("/cancel-waiting"), get(repair::confirm_cancel).post(repair::cancel))
         .route(&endpoint("/tasks/{task}"), get(repair::task))
+        .merge(webfilters::routes(APP))
         .layer(middleware::from_fn(door::guard))
         .merge(assets::routes())
         .with_state(dashboard)

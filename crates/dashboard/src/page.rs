@@ -47,6 +47,7 @@ pub(crate) enum Room {
     Tools,
     WebhookSettings,
     Submissions,
+    Webfilters,
     Settings,
 }
 
@@ -59,6 +60,7 @@ impl Rail {
             Room::Tools => "tools",
             Room::WebhookSettings => "webhook",
             Room::Submissions => "submissions",
+            Room::Webfilters => "webfilters",
             Room::Settings => "settings",
         }
     }

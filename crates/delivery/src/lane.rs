@@ -1,11 +1,13 @@
 //! An endpoint's lane: what of it is in memory, what may go next, what must wait and until when. Pure; the engine acts.
 
 use crate::{
-    breaker::{Breaker, Says},
     rate::Rate,
     timers::{Turn, Wake},
 };
-use domain::{EndpointRef, Timestamp};
+use domain::{
+    EndpointRef, Timestamp,
+    breaker::{Breaker, Says},
+};
 use std::{
     collections::VecDeque,
     sync::{

@@ -17,7 +17,7 @@ pub mod target;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use client::fuzzing;
-pub use client::{Client, ClientError, ClientOptions, Handshake, HandshakeError, OutgoingRequest, Sent};
+pub use client::{AnswerLimits, Client, ClientError, ClientOptions, Handshake, HandshakeError, OutgoingRequest, Sent};
 pub use guard::{Blocked, Guard};
 pub use queue::{Queue, QueueMessage, QueueOptions};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};

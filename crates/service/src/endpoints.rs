@@ -16,9 +16,9 @@ use crate::{
     secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
-    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
-    lti::Subscription, queue::is_arn,
+    AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions,
+    EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
+    Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
@@ -77,6 +77,8 @@ pub struct EndpointExtras {
     pub ordered: Patch<bool>,
     /// How the payload is put on the wire.
     pub format: Patch<String>,
+    /// In which encoding the body travels.
+    pub encoding: Patch<String>,
     /// A jq expression: whether a message is sent at all.
     pub filter: Patch<String>,
     /// A jq expression: makes the payload anew.
@@ -213,6 +215,9 @@ impl EndpointExtras {
         if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
             check.fail(&["format"], e.to_string());
         }
+        if let Some(Err(e)) = self.encoding.value().map(|name| name.parse::<Encoding>()) {
+            check.fail(&["encoding"], e.to_string());
+        }
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
@@ -248,6 +253,12 @@ impl EndpointExtras {
             Patch::Clear => options.format = Format::Standard,
             // Checked before.
             Patch::Set(name) => options.format = name.parse().unwrap_or_default(),
+        }
+        match self.encoding {
+            Patch::Keep => {}
+            Patch::Clear => options.encoding = Encoding::Json,
+            // Checked before.
+            Patch::Set(name) => options.encoding = name.parse().unwrap_or_default(),
         }
         self.filter.apply(&mut options.filter);
         self.transform.apply(&mut options.transform);
@@ -307,6 +318,11 @@ impl Service {
             // A queue, which is looked at when the whole endpoint is known.
             return Some(text.to_owned());
         }
+        self.check_http_address(text, check)
+    }
+
+    /// An address that something may be asked at, normalised: no queue.
+    pub(crate) fn check_http_address(&self, text: &str, check: &mut Check) -> Option<String> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {

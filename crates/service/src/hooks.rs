@@ -11,7 +11,7 @@ use crate::{
     patch::Patch,
     platform,
 };
-use domain::{Application, Endpoint, Format, MessageId, MessageMeta, OrganizationId, message::TEST_CHANNEL};
+use domain::{Application, Encoding, Endpoint, Format, MessageId, MessageMeta, OrganizationId, message::TEST_CHANNEL};
 use platforms::RenderInput;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -105,6 +105,7 @@ impl Service {
         let found = self.event_type(scope.actor(), name.as_str()).await?;
         let input = RenderInput {
             format,
+            encoding: Encoding::Json,
             transform: None,
             body_secret: Some(platforms::MASKED_SECRET),
             application: facts(scope),

@@ -40,13 +40,14 @@ pub mod sign_in;
 pub mod student_data;
 pub mod tasks;
 pub mod token;
+pub mod webfilters;
 pub mod window;
 
 pub use access::AppScope;
 pub use actor::{Actor, ApplicationActor, Capability};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, SignatureKind};
+pub use seams::{AddressPolicy, Admission, Agreement, Asker, Asking, Handshake, SecretMaker, SignatureKind};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -98,6 +99,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// Asks webfilters.
+    pub asker: Arc<dyn Asker>,
 }
 
 /// The operations.
@@ -110,6 +113,7 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    asker: Arc<dyn Asker>,
     bearers: lti::Bearers,
     accepted: metrics::Counter,
     validators: fit::Validators,
@@ -133,6 +137,7 @@ impl Service {
             secrets: parts.secrets,
             bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
+            asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),

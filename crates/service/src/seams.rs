@@ -1,6 +1,9 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{BodyKey, Endpoint, EndpointRef, Secret};
+use domain::{
+    BodyKey, Endpoint, EndpointRef, Secret,
+    webfilter::{Question, Run},
+};
 use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
@@ -42,6 +45,15 @@ pub enum Handshake {
     /// It has to allow this origin, a host name (CloudEvents).
     CloudEvents(String),
 }
+
+/// Asks webfilters.
+pub trait Asker: Send + Sync {
+    /// Asks them all at the same time, combines what they answer, and puts the run into the log.
+    fn run(&self, question: Question) -> Asking<'_>;
+}
+
+/// A run under way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Run> + Send + 'a>>;
 
 /// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {

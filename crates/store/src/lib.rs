@@ -18,6 +18,7 @@ pub mod queue;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
+pub mod webfilters;
 
 pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
@@ -34,7 +35,8 @@ pub use views::{
     Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Config, DeliveryFilter, EventTypeFilter,
     Log, MessageFilter, OrganizationOptions, Stats,
 };
+pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets + Desk {}
-impl<T: Config + Log + Queue + Lti + KeySets + Desk> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + Desk {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + Desk> Store for T {}

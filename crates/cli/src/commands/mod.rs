@@ -1,6 +1,7 @@
 //! One module for each command. A command reads its flags, wires what it needs, and says what it did.
 
 pub(crate) mod demo;
+pub(crate) mod import;
 pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod serve;

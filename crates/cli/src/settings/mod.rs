@@ -10,7 +10,7 @@ mod values;
 
 pub(crate) use error::SettingsError;
 pub(crate) use sources::{Flags, add_flags, stray_variables};
-pub(crate) use values::{Database, Hidden, LogFormat};
+pub(crate) use values::{AllowProtected, Database, Hidden, LogFormat};
 
 use domain::RetrySchedule;
 use ipnet::IpNet;
@@ -115,6 +115,16 @@ settings! {
     attempt_retention: Duration = "90d", values::attempt_retention, SHOWN;
     /// Refuse endpoints whose address is not https: on or off
     endpoint_https_only: bool = "off", values::switch, SHOWN;
+    /// Time for a webfilter that says nothing else, at most 60s
+    webfilter_timeout: Duration = "5s", values::webfilter_timeout, SHOWN;
+    /// Time for a whole run of webfilters, at most 60s
+    webfilter_run_timeout: Duration = "10s", values::webfilter_timeout, SHOWN;
+    /// What is read of a webfilter's answer; a longer one is a failed call
+    webfilter_answer_limit: usize = "1MB", values::answer_limit, SHOWN;
+    /// Further fields that no webfilter gets or sets, beside password, is_staff and is_superuser
+    webfilter_protected_fields: Vec<String> = "", values::names, SHOWN;
+    /// What protected fields may do all the same: none, send (leave with payloads), set (by answers) or both
+    webfilter_allow_protected: AllowProtected = "none", values::allow_protected, SHOWN;
     /// Write to queues (SQS) without a key of their own as this server, with its role or environment: on or off
     sqs_own_access: bool = "off", values::switch, SHOWN;
     /// Where queues are that are named by an ARN; Amazon's own if not set

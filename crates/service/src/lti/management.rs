@@ -355,13 +355,14 @@ impl Service {
 
     /// Removes a tool with all its subscriptions.
     pub async fn delete_tool(&self, scope: &AppScope, guid: &str) -> Result<(), ServiceError> {
-        let tool = self.tool(scope, guid).await?;
-        // First, so that it cannot make further subscriptions meanwhile.
-        self.store.delete_tool(scope.key(), &tool.guid).await?;
+        let mut tool = self.tool(scope, guid).await?;
+        // First, so that it cannot make further subscriptions meanwhile. Should we stop before the end, it is still listed.
+        tool.state = ToolState::Disabled;
+        self.store.save_tool(tool.clone()).await?;
         for endpoint in self.endpoints_of_tool(&tool.guid, scope.key()).await? {
             self.delete_endpoint(scope, &endpoint.id.to_string()).await?;
         }
-        Ok(())
+        Ok(self.store.delete_tool(scope.key(), &tool.guid).await?)
     }
 
     /// Invitations that are open.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointOptions, EventType,
     EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
     StudentDataConfirmation, Timestamp,
     application::ApplicationOptions,
@@ -203,6 +203,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         concurrency: Some(3),
         ordered: true,
         format: Format::Replit,
+        encoding: Encoding::Form,
         filter: Some(".n > 1".into()),
         transform: Some("{n}".into()),
         unsigned: true,

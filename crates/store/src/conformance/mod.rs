@@ -14,6 +14,7 @@ pub mod lti;
 pub mod pages;
 pub mod queue;
 pub mod upkeep;
+pub mod webfilters;
 mod world;
 
 use crate::{Store, queue::Commit};
@@ -149,6 +150,14 @@ macro_rules! conformance_tests {
                 what_was_accepted_and_recorded_is_there_in_the_next_run
                 many_at_once_are_all_kept
             }
+            webfilters {
+                a_webfilter_reads_back_as_it_was_stored
+                a_webfilter_is_changed_by_who_saw_it_last_and_gone_when_it_is_deleted
+                nothing_of_webfilters_is_found_below_a_deleted_application
+                a_run_reads_back_as_it_was_logged
+                the_log_is_paged_and_filtered_newest_first
+                runs_go_after_their_time_and_beyond_what_an_application_may_have
+            }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once
                 pages_by_range_hold_each_item_exactly_once
@@ -180,6 +189,7 @@ mod tests {
             include_str!("lti.rs"),
             include_str!("pages.rs"),
             include_str!("queue.rs"),
+            include_str!("webfilters.rs"),
         ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());

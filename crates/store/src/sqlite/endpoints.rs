@@ -237,25 +237,31 @@ struct WrittenSecrets {
 }
 
 fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
-    let secrets = &endpoint.secrets;
+    sealer.seal(write_secrets(&endpoint.secrets).as_bytes(), &place("secrets", endpoint.id))
+}
+
+/// Secrets as text, to be sealed.
+pub(super) fn write_secrets(secrets: &Secrets) -> String {
     let written = WrittenSecrets {
         current: secrets.current.expose(),
         retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
         body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
         queue: secrets.queue.as_ref().map(|k| (k.id.clone(), k.secret.expose().to_owned())),
     };
-    sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
+    to_json(&written)
 }
 
 fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
-    // Errors of the parsers may quote what they read, so none of their words go on.
-    let odd = || corrupt("endpoint", "secrets", id, "not a list of secrets");
-    let secret = |text: &str| Secret::parse(text).map_err(|_| odd());
-    let written: WrittenSecrets = serde_json::from_str(text).map_err(|_| odd())?;
-    let retired = |(text, until): &(String, i64)| Ok((secret(text)?, Timestamp::from_micros(*until)));
-    Ok(Secrets {
-        current: secret(&written.current)?,
-        retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
+    parse_secrets(text).ok_or_else(|| corrupt("endpoint", "secrets", id, "not a list of secrets"))
+}
+
+/// What [`write_secrets`] wrote. Errors of the parsers may quote what they read, so none of their words go on.
+pub(super) fn parse_secrets(text: &str) -> Option<Secrets> {
+    let written: WrittenSecrets = serde_json::from_str(text).ok()?;
+    let retired = |(text, until): &(String, i64)| Some((Secret::parse(text).ok()?, Timestamp::from_micros(*until)));
+    Some(Secrets {
+        current: Secret::parse(&written.current).ok()?,
+        retired: written.retired.iter().map(retired).collect::<Option<_>>()?,
         body: written.body.map(BodySecret::new),
         queue: written.queue.map(|(id, secret)| QueueKey { id, secret: SharedSecret::new(secret) }),
     })
@@ -284,7 +290,7 @@ fn authority(url: &str) -> std::ops::Range<usize> {
 }
 
 /// An address without its user info, and the user info.
-fn split_user_info(url: &str) -> (String, Option<&str>) {
+pub(super) fn split_user_info(url: &str) -> (String, Option<&str>) {
     let authority = authority(url);
     let start = authority.start;
     match url[authority].rfind('@') {
@@ -293,7 +299,8 @@ fn split_user_info(url: &str) -> (String, Option<&str>) {
     }
 }
 
-fn join_user_info(url: &str, user_info: &str) -> String {
+/// The address that [`split_user_info`] took apart.
+pub(super) fn join_user_info(url: &str, user_info: &str) -> String {
     let (before, after) = url.split_at(authority(url).start);
     format!("{before}{user_info}@{after}")
 }

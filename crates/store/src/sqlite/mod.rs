@@ -19,6 +19,7 @@ mod queue;
 mod record;
 mod rows;
 mod tasks;
+mod webfilters;
 mod writer;
 
 use crate::{
