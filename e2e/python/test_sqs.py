@@ -49,7 +49,11 @@ def test_a_message_arrives_in_the_queue_with_its_attributes_and_is_logged(api, q
     (got,) = queue.receive()
     assert body(got) == {"n": 1, "ä": "ö 🎓"}
     found = attributes(got)
-    assert found["event_name"] == "lesson.started" and found["message_id"] == sent["id"] and found["event_time"].endswith("Z")
+    assert (
+        found["event_name"] == "lesson.started"
+        and found["message_id"] == sent["id"]
+        and found["event_time"].endswith("Z")
+    )
     (attempt,) = api.attempts(app, sent["id"])
     assert attempt["status"] == 0 and attempt["responseStatusCode"] == 200 and attempt["url"] == queue.url
     assert attempt["response"] == f"MessageId: {got['MessageId']}"

@@ -8,15 +8,18 @@ use crate::{
 };
 use api::ApiState;
 use axum::Router;
+use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{
     BodyKey, Endpoint, EndpointRef, OrganizationId, Secret,
     webfilter::{Protection, Question},
 };
 use filters::{FilterSettings, Filters, LogSettings};
-use outbound::{AnswerLimits, Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
+use outbound::{AnswerLimits, Client, ClientOptions, Guard, Mail, QueueOptions, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, Agreement, Asker, Asking, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, Ask, Asker, Asking, Fetch, Fetched, Post, Posted, SecretMaker, Service,
+    ServiceSettings, Tokens,
+    oidc::Provider,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -64,6 +67,9 @@ pub(crate) enum StartError {
     /// The client for receivers cannot be made.
     #[error(transparent)]
     Client(#[from] outbound::ClientError),
+    /// Mail cannot be sent.
+    #[error("SMTP_URL or MAIL_FROM has to change: {0}")]
+    Mail(#[from] outbound::MailError),
     /// Nothing can be counted.
     #[error("cannot count: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -116,6 +122,18 @@ impl App {
             ..options()
         })?);
         let filters = Arc::new(start_filters(settings, options(), &directory, &ids)?);
+        let oidc = settings.oidc_issuer.as_ref().map(|issuer| {
+            let secret = settings.oidc_client_secret.as_ref().map(|s| s.expose().to_owned());
+            let web: Arc<dyn Fetch> = Arc::new(Web(client.clone()));
+            Provider::new(issuer, settings.oidc_client_id.clone(), secret, web)
+        });
+        let mail = match &settings.smtp_url {
+            Some(url) => {
+                let mail: Arc<dyn Post> = Arc::new(Mails(Mail::new(url.expose(), &settings.mail_from)?));
+                Some(mail)
+            }
+            None => None,
+        };
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
@@ -133,8 +151,11 @@ impl App {
             },
         };
         let engine = Engine::start(parts, commits).await?;
-        let upkeep_settings =
-            UpkeepSettings { attempt_retention: settings.attempt_retention, answer_retention: ANSWER_RETENTION };
+        let upkeep_settings = UpkeepSettings {
+            attempt_retention: settings.attempt_retention,
+            answer_retention: ANSWER_RETENTION,
+            audit_retention: settings.audit_retention,
+        };
         let upkeep = Upkeep::start(directory.clone(), ids.clone(), upkeep_settings);
 
         let service = Arc::new(Service::new(service::Parts {
@@ -154,11 +175,17 @@ impl App {
             guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
+            oidc,
+            mail,
             asker: Arc::new(AskFilters(filters.clone())),
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let pages = dashboard::routes(dashboard::Dashboard::new(service.clone()));
+        let dashboard_settings = DashboardSettings {
+            frame_origins: settings.portal_frame_origins.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+        };
+        let pages = dashboard::routes(Dashboard::new(service.clone(), dashboard_settings));
         let router = api::trim_slashes(api::routes(ApiState::new(service.clone(), Some(figures))).merge(pages));
 
         let limits =
@@ -269,6 +296,28 @@ impl AddressPolicy for Addresses {
             let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
             self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
         })
+    }
+}
+
+/// Where the service meets web servers that are no receivers.
+struct Web(Arc<Client>);
+
+impl Fetch for Web {
+    fn fetch<'a>(&'a self, url: &'a Url, ask: Ask) -> Fetched<'a> {
+        let question = outbound::Question { form: ask.form, authorization: ask.authorization };
+        Box::pin(async move {
+            let answer = self.0.fetch(url, question).await;
+            answer.map(|(status, body)| (status.as_u16(), body)).map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// Where the service meets the mail server.
+struct Mails(Mail);
+
+impl Post for Mails {
+    fn send<'a>(&'a self, to: &'a str, subject: &'a str, text: String) -> Posted<'a> {
+        Box::pin(async move { self.0.send(to, subject, text).await.map_err(|e| e.to_string()) })
     }
 }
 

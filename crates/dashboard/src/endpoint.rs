@@ -231,9 +231,20 @@ pub(crate) struct AnswerShown {
 }
 
 impl AnswerShown {
-    /// With what was sent, if its endpoint is still there.
-    pub(crate) fn with_request(a: &Attempt, now: domain::Timestamp, e: &Endpoint, sent: Option<&SentHeaders>) -> Self {
-        Self { sent: sent.map(|s| s.at(a.at)).unwrap_or_default(), changed: e.updated_at > a.at, ..Self::of(a, now) }
+    /// With what was sent, if its endpoint is still there; for somebody who may see answers, or not.
+    pub(crate) fn with_request(
+        may_see: bool,
+        a: &Attempt,
+        now: domain::Timestamp,
+        e: &Endpoint,
+        sent: Option<&SentHeaders>,
+    ) -> Self {
+        let shown = Self {
+            sent: sent.map(|s| s.at(a.at)).unwrap_or_default(),
+            changed: e.updated_at > a.at,
+            ..Self::of(a, now)
+        };
+        if may_see { shown } else { Self { answer: "Your role does not show answers.".to_owned(), ..shown } }
     }
     pub(crate) fn of(a: &Attempt, now: domain::Timestamp) -> Self {
         let ok = a.status == AttemptStatus::Success;
@@ -274,9 +285,10 @@ async fn testing_page(
         let endpoint = head.id.as_str();
         let attempts =
             visitor.service().attempts_of_message(scope, &message, Some(endpoint), &window, &like, true).await?;
-        let known = visitor.service().message(scope, &message, true).await?;
+        let known = visitor.service().message(scope, &message, false).await?;
+        let may_see = visitor.may(service::Permission::SeePayloads);
         let headers = visitor.service().sent_headers(scope, e, &known).await?;
-        let shown = |a: &Attempt| AnswerShown::with_request(a, visitor.now(), e, Some(&headers));
+        let shown = |a: &Attempt| AnswerShown::with_request(may_see, a, visitor.now(), e, Some(&headers));
         let answers = attempts.items.iter().map(shown).collect();
         sent = Some(Sent { path: format!("{}/messages/{message}", head.app_path), message, answers });
     }
@@ -302,6 +314,7 @@ pub(crate) async fn testing(
 ) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    visitor.actor.must_have(Capability::CreateAttempts)?;
     show(&testing_page(&visitor, &scope, &e, &query).await?)
 }
 

@@ -13,7 +13,9 @@ use crate::{
 use askama::Template;
 use axum::extract::Path;
 use domain::{DeliveryState, Ksuid, MessageId};
-use service::{Capability, ServiceError, Window, attempts::AttemptsLike, desk::Looked, messages::MessagesOf};
+use service::{
+    Capability, Permission, ServiceError, Window, attempts::AttemptsLike, desk::Looked, messages::MessagesOf,
+};
 
 const PAGE: usize = 25;
 
@@ -147,6 +149,8 @@ struct ShowPage {
     payload: Option<String>,
     deliveries: Vec<Delivery>,
     may_send: bool,
+    /// Whether payloads, and answers that may repeat them, are shown.
+    may_see: bool,
 }
 
 pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, String)>) -> Page {
@@ -158,6 +162,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let id = m.meta.id.to_string();
     let window = Window::newest(200);
     let attempts = service.attempts_of_message(&scope, &id, None, &window, &AttemptsLike::default(), true).await?;
+    let may_see = visitor.may(Permission::SeePayloads);
     let mut deliveries = Vec::new();
     for (e, d) in service.deliveries_of(&scope, &m).await? {
         let (mark, word) = Mark::of_delivery(d.state, d.latest.is_some());
@@ -177,7 +182,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
             open: exists && e.disabled.is_none(),
             ended_badly: matches!(d.state, DeliveryState::Failed | DeliveryState::Cancelled),
             held: d.state == DeliveryState::Held,
-            attempts: of_this.map(|a| AnswerShown::with_request(a, now, &e, sent.as_ref())).collect(),
+            attempts: of_this.map(|a| AnswerShown::with_request(may_see, a, now, &e, sent.as_ref())).collect(),
         });
     }
     let here = format!("{}/messages", app_path(app));
@@ -192,6 +197,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
         payload: m.payload.as_deref().map(pretty),
         deliveries,
         may_send: visitor.can(Capability::CreateAttempts),
+        may_see,
         id,
     })
 }

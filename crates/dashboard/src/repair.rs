@@ -284,6 +284,11 @@ pub(crate) async fn task(
     })
 }
 
+/// A time that somebody typed, in UTC.
+pub(crate) fn read_time(text: &str) -> Result<Timestamp, String> {
+    instant(text).ok_or_else(|| "Give a date and time such as 2026-05-01 09:14 (UTC).".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -153,6 +153,10 @@ id!(/** Names an endpoint. */ EndpointId, "ep_");
 id!(/** Names a message; also the `svix-id` and `webhook-id` that receivers dedupe on. */ MessageId, "msg_");
 id!(/** Names an attempt. */ AttemptId, "atmpt_");
 id!(/** Names a background task. */ TaskId, "qtask_");
+id!(/** Names a user. */ UserId, "usr_");
+id!(/** Names an invitation. */ InvitationId, "inv_");
+id!(/** Names an entry of the audit log. */ AuditId, "aud_");
+id!(/** Names an alert. */ AlertId, "alert_");
 id!(/** Names a webfilter. */ WebfilterId, "wf_");
 id!(/** Names a run of webfilters; also the `webhook-id` of its requests. */ WebfilterRunId, "wfrun_");
 

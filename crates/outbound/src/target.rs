@@ -2,7 +2,7 @@
 //!
 //! Made from an endpoint's settings alone; it opens no connection and resolves no name.
 
-use crate::signing::{KeyError, SigningKey, sign_header_into};
+use crate::signing::{KeyError, SignatureKind, SigningKey, generate_secret, sign_header_into};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use domain::{Endpoint, Header, Secrets, Timestamp};
@@ -141,6 +141,28 @@ impl Target {
             current: SigningKey::new(&secrets.current)?,
             retired: retired.map(|(s, until)| Ok((SigningKey::new(s)?, *until))).collect::<Result<_, KeyError>>()?,
         })
+    }
+
+    /// A web server that is no receiver: nothing is signed for it.
+    pub(crate) fn plain(url: &Url) -> Result<Self, TargetError> {
+        let Address { origin, server_name, path, authority } = Address::of(url)?;
+        Ok(Self {
+            server_name: origin.tls.then_some(server_name),
+            origin: Arc::new(origin),
+            uri: path.into(),
+            headers: HeaderMap::from_iter([(header::HOST, authority)]),
+            shown_url: url.to_string(),
+            signed: false,
+            current: SigningKey::new(&generate_secret(SignatureKind::Hmac256))?,
+            retired: Vec::new(),
+        })
+    }
+
+    /// Its headers, without what belongs to messages.
+    pub(crate) fn plain_headers(&self, user_agent: &HeaderValue) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(header::USER_AGENT, user_agent.clone());
+        headers
     }
 
     /// For the moment an address is typed in: refuses one that could never be sent to.

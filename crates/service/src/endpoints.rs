@@ -5,6 +5,7 @@ use crate::{
     access::AppScope,
     actor::Capability,
     applications::CHANGE_TRIES,
+    audit::place,
     check::Check,
     error::{Problem, ServiceError},
     extras, headers,
@@ -16,9 +17,9 @@ use crate::{
     secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey, EndpointOptions,
-    EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp,
-    Uid, lti::Subscription, queue::is_arn,
+    Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey,
+    EndpointOptions, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets,
+    Timestamp, Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
@@ -394,6 +395,7 @@ impl Service {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
         })?;
+        self.note_in(scope, Action::EndpointCreated, created.id, place(&created)).await;
         self.announce(scope, &created, OperationalEvent::EndpointCreated).await;
         Ok(created)
     }
@@ -423,6 +425,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpoint)?;
         change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
+        let what = change.in_words();
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
@@ -448,6 +451,7 @@ impl Service {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
         }
+        self.note_in(scope, Action::EndpointUpdated, saved.id, what).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -500,6 +504,7 @@ impl Service {
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
+        self.note_in(scope, Action::EndpointDeleted, endpoint.id, place(&endpoint)).await;
         self.announce(scope, &endpoint, OperationalEvent::EndpointDeleted).await;
         Ok(())
     }
@@ -536,19 +541,6 @@ impl Service {
     ) {
         let app = scope.application();
         self.operational(&app.organization, event(EndpointNames::of(app, endpoint))).await;
-    }
-
-    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
-    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.find_endpoint(scope, which).await?;
-        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
-    }
-
-    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
-        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
-        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ impl Service {
     /// Whose token it is: for checking one that a person pasted somewhere.
     pub async fn me(&self, actor: &Actor) -> Result<Me, ServiceError> {
         let application = match actor {
-            Actor::Organization(_) => None,
+            Actor::Organization(_) | Actor::Person(_) => None,
             Actor::Application(a) => Some(self.open(actor, &a.application.to_string()).await?.application().clone()),
         };
         Ok(Me { organization: actor.organization().clone(), application })

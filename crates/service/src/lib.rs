@@ -6,8 +6,10 @@
 
 pub mod access;
 pub mod actor;
+pub mod alerts;
 pub mod applications;
 pub mod attempts;
+pub mod audit;
 pub mod body_keys;
 pub mod catalogue;
 pub mod check;
@@ -19,15 +21,19 @@ pub mod error;
 pub mod event_types;
 mod extras;
 mod fit;
+mod guesses;
 pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
 pub mod lti;
 pub mod messages;
+pub mod oidc;
 pub mod operational;
 pub mod organization;
+mod password;
 pub mod patch;
+pub mod people;
 pub mod platform;
 pub mod portal;
 pub mod publish;
@@ -36,6 +42,7 @@ mod schemas;
 pub mod seams;
 pub mod secrets;
 pub mod sent;
+pub mod sessions;
 pub mod sign_in;
 pub mod student_data;
 pub mod tasks;
@@ -44,10 +51,13 @@ pub mod webfilters;
 pub mod window;
 
 pub use access::AppScope;
-pub use actor::{Actor, ApplicationActor, Capability};
+pub use actor::{Actor, ApplicationActor, Capability, Permission, Person};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Asker, Asking, Handshake, SecretMaker, SignatureKind};
+pub use seams::{
+    AddressPolicy, Admission, Agreement, Ask, Asker, Asking, Fetch, Fetched, Handshake, Post, Posted, SecretMaker,
+    SignatureKind,
+};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -101,6 +111,10 @@ pub struct Parts {
     pub tokens: Arc<Tokens>,
     /// Asks webfilters.
     pub asker: Arc<dyn Asker>,
+    /// The OpenID provider that people may sign in with.
+    pub oidc: Option<oidc::Provider>,
+    /// The way for mail.
+    pub mail: Option<Arc<dyn Post>>,
 }
 
 /// The operations.
@@ -122,6 +136,16 @@ pub struct Service {
     signing_in: tokio::sync::Mutex<()>,
     /// What happened in stretches of time that are over.
     stretches: Cache<desk::StretchKey, desk::KeptStretch>,
+    passwords: password::Passwords,
+    guesses: guesses::Guesses,
+    /// Looks at payloads that were noted lately.
+    looks: Cache<Box<str>, Timestamp>,
+    /// Alerts that were raised lately.
+    alerted: Cache<Box<str>, Timestamp>,
+    oidc: Option<oidc::Provider>,
+    mail: Option<Arc<dyn Post>>,
+    /// Alerts that were mailed in the hour that began then.
+    mailed: Cache<OrganizationId, (Timestamp, u32)>,
 }
 
 impl Service {
@@ -143,6 +167,13 @@ impl Service {
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
             stretches: Cache::new(50_000),
+            passwords: password::Passwords::new(),
+            guesses: guesses::Guesses::new(),
+            looks: Cache::new(10_000),
+            alerted: Cache::new(10_000),
+            oidc: parts.oidc,
+            mail: parts.mail,
+            mailed: Cache::new(10_000),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, operational::OperationalEvent,
 };
-use domain::{BodySecret, Endpoint, Secret, SecretError, Secrets, Timestamp};
+use domain::{Action, BodySecret, Endpoint, Secret, SecretError, Secrets, Timestamp};
 use std::time::Duration;
 
 /// Old secrets that may still sign beside the current one.
@@ -81,7 +81,9 @@ impl Service {
     /// What a receiver needs to verify.
     pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        Ok(self.find_endpoint(scope, which).await?.secrets.current.for_receiver())
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.note_in(scope, Action::SecretRevealed, endpoint.id, "").await;
+        Ok(endpoint.secrets.current.for_receiver())
     }
 
     /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while. Gives back what a
@@ -96,6 +98,8 @@ impl Service {
         scope.must_have(Capability::ManageEndpointSecret)?;
         let rotation = self.rotation(key, grace_seconds)?;
         let saved = self.change_endpoint(scope, which, |e| rotation.apply(&mut e.secrets)).await?;
+        let detail = format!("the old one signs for {} s", rotation.grace.as_secs());
+        self.note_in(scope, Action::SecretRotated, saved.id, detail).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| saved.secrets.current.for_receiver()))
@@ -104,8 +108,10 @@ impl Service {
     /// The secret that travels in the body of what an endpoint gets.
     pub async fn endpoint_body_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        let secret = self.endpoint(scope, which).await?.secrets.body;
-        secret.map(|s| s.expose().to_owned()).ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))
+        let endpoint = self.endpoint(scope, which).await?;
+        let secret = endpoint.secrets.body.ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))?;
+        self.note_in(scope, Action::SecretRevealed, endpoint.id, "in the body").await;
+        Ok(secret.expose().to_owned())
     }
 
     /// Replaces the secret that travels in the body by `key`, or by a new one, at once: also what is tried again carries
@@ -126,6 +132,7 @@ impl Service {
             Ok(())
         };
         let saved = self.change_endpoint(scope, which, change).await?;
+        self.note_in(scope, Action::SecretRotated, saved.id, "in the body").await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| new.expose().to_owned()))

@@ -58,7 +58,12 @@ impl Service {
             fixed.push(("host".to_owned(), format!("{host}{port}")));
         }
         // A signed body is another one than the payload is rendered to.
-        if let (Some(payload), None) = (&message.payload, &endpoint.options.body_signing)
+        // Only its length and type are told: whoever may not see it may see these.
+        let payload = match &message.payload {
+            Some(payload) => Some(payload.clone()),
+            None => self.find_message(scope, &message.meta.id.to_string(), true).await?.payload,
+        };
+        if let (Some(payload), None) = (&payload, &endpoint.options.body_signing)
             && let DryRunResult::Send { body, content_type, headers } =
                 rendered(self, scope, endpoint, &message.meta, payload).await?
         {

@@ -1,10 +1,11 @@
-//! Background tasks: sending again what failed or was missed, and asking how far that is.
+//! Background tasks: sending again what failed or was missed, and asking how far that is; and giving up what waits.
 
 use crate::{
     Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
 };
 use domain::{
-    Cursor, Endpoint, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp,
+    Action, Cursor, Endpoint, EndpointRef, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind,
+    TaskStatus, Timestamp,
 };
 use std::time::Duration;
 use store::Counted;
@@ -100,6 +101,21 @@ impl Service {
         Ok(running)
     }
 
+    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
+    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await?;
+        self.note_in(scope, Action::DeliveriesCancelled, endpoint.id, format!("made before {before}")).await;
+        Ok(())
+    }
+
+    pub(crate) async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
+        Ok(())
+    }
+
     async fn begin_task(
         &self,
         scope: &AppScope,
@@ -127,6 +143,16 @@ impl Service {
         };
         self.store.create_task(task.clone()).await?;
         self.admission.tasks_changed();
+        let action = match kind {
+            TaskKind::Recover => Action::RecoveryStarted,
+            TaskKind::ReplayMissing => Action::ReplayStarted,
+            TaskKind::CancelWaiting => Action::DeliveriesCancelled,
+        };
+        let window = match kind {
+            TaskKind::CancelWaiting => format!("made before {until}"),
+            _ => format!("from {since} to {until}"),
+        };
+        self.note_in(scope, action, endpoint.id, window).await;
         Ok(task)
     }
 
@@ -141,6 +167,11 @@ impl Service {
         match actor {
             Actor::Organization(_) => Ok(None),
             Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?.key())),
+            Actor::Person(p) if p.operator => Ok(None),
+            Actor::Person(p) => {
+                let app = p.acting_in.ok_or(ServiceError::Forbidden)?;
+                Ok(Some(self.open(actor, &app.to_string()).await?.key()))
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks.
+//! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks,
+//! people and their sessions, the audit log.
 //!
 //! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]); a second one
 //! joins by implementing the same traits and passing the same behaviour suite (feature `conformance`).
@@ -6,6 +7,7 @@
 //! Must not decide anything about delivery: when to try again, whom to switch off and what counts as success are told
 //! to it. Secrets, credentials and custom headers are sealed before they reach a table ([`seal`]).
 
+pub mod audit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod desk;
@@ -14,29 +16,32 @@ pub mod error;
 pub mod ids;
 pub mod key_sets;
 pub mod lti;
+pub mod people;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
 pub mod webfilters;
 
+pub use audit::{Audit, AuditFilter};
 pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
 pub use key_sets::KeySets;
 pub use lti::Lti;
+pub use people::{Guest, KeyHash, Notice, People, Session, UserChange};
 pub use queue::{
     Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
     Purged, Queue, Record, Settle, Step, Ticket,
 };
 pub use seal::{MainKey, Sealer};
 pub use views::{
-    Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Config, DeliveryFilter, EventTypeFilter,
-    Log, MessageFilter, OrganizationOptions, Stats,
+    Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Branding, Config, DeliveryFilter,
+    EventTypeFilter, Log, MessageFilter, OrganizationOptions, Stats,
 };
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + Desk {}
-impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + Desk> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk> Store for T {}

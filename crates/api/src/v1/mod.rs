@@ -2,6 +2,7 @@
 
 mod application;
 mod attempt;
+mod audit;
 mod authentication;
 mod background_task;
 mod endpoint;
@@ -73,6 +74,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(endpoint::routes())
         .merge(message::routes())
         .merge(attempt::routes())
+        .merge(audit::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
         .merge(signing_keys::routes())

@@ -145,6 +145,8 @@ impl World {
             guard: Arc::new(NotTen),
             secrets: Arc::new(Random),
             tokens,
+            oidc: None,
+            mail: None,
             asker: Arc::new(Nobody),
         }));
         service.seed_operational_event_types().await.unwrap();

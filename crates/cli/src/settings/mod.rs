@@ -107,6 +107,22 @@ settings! {
     public_url: Option<Url> = "", values::public_url, SHOWN;
     /// Requests at the same time to one endpoint that says nothing else, 1 to 256
     endpoint_concurrency: u16 = "32", values::concurrency, SHOWN;
+    /// Entries of the audit log are removed after this long, at most 3650d
+    audit_retention: Duration = "730d", values::attempt_retention, SHOWN;
+    /// Origins whose pages may show a portal in a frame, such as https://lms.example.edu
+    portal_frame_origins: Vec<String> = "", values::origins, SHOWN;
+    /// Proxies that are believed about where a request came from, such as 10.0.0.0/8
+    trusted_proxies: Vec<IpNet> = "", values::subnets, SHOWN;
+    /// An OpenID provider that people may sign in with, such as https://id.example.edu
+    oidc_issuer: Option<Url> = "", values::public_url, SHOWN;
+    /// What this server is called at the OpenID provider
+    oidc_client_id: String = "", values::any_text, SHOWN;
+    /// Its secret at the OpenID provider; a public client has none
+    oidc_client_secret: Option<Hidden> = "", values::hidden, SECRET;
+    /// A mail server for alerts, such as smtps://user:password@mail.example.edu
+    smtp_url: Option<Hidden> = "", values::hidden, SECRET;
+    /// Who mail comes from
+    mail_from: String = "Schoolbell <schoolbell@localhost>", values::any_text, SHOWN;
     /// Memory for payloads that wait to be sent; the rest waits on disk
     memory_budget: usize = "64MB", values::memory, SHOWN;
     /// Payloads are removed after this many days, at most 90d

@@ -123,6 +123,20 @@ pub(super) fn subnets(text: &str) -> Result<Vec<IpNet>, String> {
     text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(read).collect()
 }
 
+pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
+    let read = |word: &str| match Url::parse(word) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.origin().is_tuple() && url.path() == "/" => {
+            Ok(url.origin().ascii_serialization())
+        }
+        _ => Err(format!("'{word}' is no origin; use a list such as https://lms.example.edu,https://my.example.edu")),
+    };
+    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(read).collect()
+}
+
+pub(super) fn any_text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
 pub(super) fn signature(text: &str) -> Result<SignatureKind, String> {
     text.parse().map_err(|_| "use hmac256 or ed25519".into())
 }

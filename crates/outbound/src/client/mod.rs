@@ -7,6 +7,7 @@
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod connection;
+mod fetch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -29,6 +30,7 @@ use std::{
 };
 
 pub use answer::AnswerLimits;
+pub use fetch::{FetchError, Question};
 pub use handshake::{Handshake, HandshakeError};
 
 /// Settings of a [`Client`].

@@ -9,15 +9,15 @@ pub use change::{WebfilterChange, WebfilterInput};
 use crate::{
     Service,
     access::AppScope,
-    actor::Capability,
+    actor::{Capability, Permission},
     applications::CHANGE_TRIES,
     check::Check,
     error::{Problem, ServiceError},
     patch::Saved,
 };
 use domain::{
-    Cursor, IdOrUid, Ksuid, Order, PageOf, PageQuery, Secrets, Webfilter, WebfilterId, WebfilterKey, WebfilterRunId,
-    WebfilterSettings,
+    Action, Cursor, IdOrUid, Ksuid, Order, PageOf, PageQuery, Secrets, Webfilter, WebfilterId, WebfilterKey,
+    WebfilterRunId, WebfilterSettings,
     webfilter::{FilterRules, Run},
 };
 use std::sync::Arc;
@@ -116,10 +116,12 @@ impl Service {
             revision: 0,
         };
         checked.apply(scope, &mut new)?;
-        self.directory.create_webfilter(new).await.map_err(|e| match e {
+        let created = self.directory.create_webfilter(new).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
-        })
+        })?;
+        self.note_in(scope, Action::WebfilterCreated, created.id, created.filter.as_str()).await;
+        Ok(created)
     }
 
     /// Replaces a webfilter but for its secret, or creates one if there is none under this id or uid.
@@ -164,7 +166,9 @@ impl Service {
         let mut check = Check::body();
         let checked = self.check_webfilter(scope, change, &mut check);
         check.finish()?;
-        self.change_webfilter(scope, which, |webfilter| checked.apply(scope, webfilter)).await
+        let saved = self.change_webfilter(scope, which, |webfilter| checked.apply(scope, webfilter)).await?;
+        self.note_in(scope, Action::WebfilterUpdated, saved.id, saved.filter.as_str()).await;
+        Ok(saved)
     }
 
     async fn change_webfilter(
@@ -191,13 +195,17 @@ impl Service {
     pub async fn delete_webfilter(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
         let webfilter = self.find_webfilter(scope, which).await?;
-        Ok(self.directory.delete_webfilter(scope.key(), webfilter.key).await?)
+        self.directory.delete_webfilter(scope.key(), webfilter.key).await?;
+        self.note_in(scope, Action::WebfilterDeleted, webfilter.id, webfilter.filter.as_str()).await;
+        Ok(())
     }
 
     /// What a receiver needs to verify.
     pub async fn webfilter_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        Ok(self.find_webfilter(scope, which).await?.secrets.current.for_receiver())
+        let webfilter = self.find_webfilter(scope, which).await?;
+        self.note_in(scope, Action::SecretRevealed, webfilter.id, "of a webfilter").await;
+        Ok(webfilter.secrets.current.for_receiver())
     }
 
     /// Replaces the secret, as for endpoints. Gives back what a receiver needs now, if the actor may see it.
@@ -211,6 +219,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpointSecret)?;
         let rotation = self.rotation(key, grace_seconds)?;
         let saved = self.change_webfilter(scope, which, |w| rotation.apply(&mut w.secrets)).await?;
+        self.note_in(scope, Action::SecretRotated, saved.id, "of a webfilter").await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| saved.secrets.current.for_receiver()))
     }
@@ -229,14 +238,22 @@ impl Service {
         let outcome = outcome.and_then(|word| word.parse().map_err(|e| refuse(&mut check, "outcome", e)).ok());
         check.finish()?;
         let filter = RunFilter { filter: rules.map(|rules| rules.name.clone()), outcome };
-        Ok(self.store.runs(scope.key(), &filter, page).await?)
+        let mut runs = self.store.runs(scope.key(), &filter, page).await?;
+        if !scope.shows_payloads(true) {
+            runs.items.iter_mut().for_each(|run| run.report.data.clear());
+        }
+        Ok(runs)
     }
 
     /// One run.
     pub async fn webfilter_run(&self, scope: &AppScope, id: &str) -> Result<Run, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let id: WebfilterRunId = id.parse().map_err(|_| ServiceError::NO_ENTITY)?;
-        self.store.run(scope.key(), id).await?.ok_or(ServiceError::NO_ENTITY)
+        // It holds what was asked and answered.
+        scope.must(Permission::SeePayloads)?;
+        let run = self.store.run(scope.key(), id).await?.ok_or(ServiceError::NO_ENTITY)?;
+        self.note_look(scope, run.id, "a run of webfilters").await;
+        Ok(run)
     }
 }
 

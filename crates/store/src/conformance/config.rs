@@ -4,7 +4,7 @@ use super::{
     Fixture,
     world::{World, all, event_type, only, org, uid},
 };
-use crate::{Directory, EventTypeFilter, OrganizationOptions, StoreError};
+use crate::{Branding, Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
     BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointOptions, EventType,
     EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
@@ -418,6 +418,8 @@ pub async fn what_an_organization_decides_is_kept(fixture: &dyn Fixture) {
         let options = OrganizationOptions {
             retention: Retention { payload_days: Some(days), attempt_days: None },
             retry_schedule: Some("1s".parse().unwrap()),
+            branding: Branding { name: "Example School".into(), mark: "ES".into(), accent: "2f6f4f".into() },
+            alert_emails: vec!["mary@example.edu".into()],
         };
         w.store.save_organization_options(&org("a"), &options).await.unwrap();
         assert_eq!(w.store.organization_options(&org("a")).await.unwrap(), options);
