@@ -9,6 +9,7 @@ mod applications;
 mod attempts;
 mod audit;
 mod claim;
+mod desk;
 mod endpoints;
 mod event_types;
 mod key_sets;
