@@ -16,7 +16,9 @@ use service::{
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
-use store::{Birth, Directory, Ids, Store, StoreError, queue::SharedTicket, sqlite::Sqlite};
+use store::{
+    Birth, Commit, Directory, Ids, MainKey, Store, StoreError, postgres::Postgres, queue::SharedTicket, sqlite::Sqlite,
+};
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc, oneshot},
@@ -73,6 +75,7 @@ pub(crate) struct App {
     upkeep: Upkeep,
     reports: JoinHandle<()>,
     service: Arc<Service>,
+    store: Arc<dyn Store>,
 }
 
 impl App {
@@ -85,13 +88,10 @@ impl App {
         let figures = api::figures::install()?;
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
-        let Database::Sqlite(path) = &settings.database;
-        secrets::make_private(path)?;
         // First: a second server on the same database has to learn that before anything else.
-        let (sqlite, commits) = Sqlite::open(path, &key)?;
-        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let (store, commits) = open(settings, &key).await?;
         let ids = Arc::new(Ids::after(&*store, Arc::new(SystemClock)).await?);
-        let directory = Arc::new(Directory::new(store));
+        let directory = Arc::new(Directory::new(store.clone()));
 
         let bind_error = |error| StartError::Bind { address: settings.listen, error };
         let listener = bind(settings.listen).await.map_err(bind_error)?;
@@ -148,7 +148,7 @@ impl App {
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service })
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service, store })
     }
 
     /// Where it listens.
@@ -179,8 +179,29 @@ impl App {
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
         self.reports.abort();
-        // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
+        // Cancelled, as asked. After it nobody but us holds the store, which then puts its log into the database.
         let _ = self.reports.await;
+        if let Err(error) = self.store.leave().await {
+            tracing::warn!(%error, "failed to take leave of the other nodes; they notice within 15 seconds");
+        }
+    }
+}
+
+/// Opens the store that the settings name.
+async fn open(
+    settings: &Settings,
+    key: &MainKey,
+) -> Result<(Arc<dyn Store>, mpsc::UnboundedReceiver<Commit>), StartError> {
+    match &settings.database {
+        Database::Sqlite(path) => {
+            secrets::make_private(path)?;
+            let (store, commits) = Sqlite::open(path, key)?;
+            Ok((Arc::new(store), commits))
+        }
+        Database::Postgres(url) => {
+            let (store, commits) = Postgres::open(url.expose(), &settings.node_name(), key).await?;
+            Ok((Arc::new(store), commits))
+        }
     }
 }
 

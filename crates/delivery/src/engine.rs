@@ -26,7 +26,8 @@ use std::{
     time::Duration,
 };
 use store::{
-    AppEntry, Birth, Commit, Directory, Ids, Leased, NewAttempt, Record, Settle, Store, StoreError, queue::SharedTicket,
+    AppEntry, Birth, Commit, Directory, Ids, Leased, Leases, NewAttempt, Record, Settle, Store, StoreError,
+    queue::SharedTicket,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -270,6 +271,15 @@ impl Shared {
                     }
                 });
             }
+            for app in commit.changed {
+                match app {
+                    Some(app) => self.parts.directory.changed_elsewhere(app),
+                    None => self.parts.directory.forget_all(),
+                }
+            }
+            if let Some(leases) = commit.leases {
+                self.take_heart(leases);
+            }
             for delivery in commit.lost {
                 tracing::warn!(message = %delivery.message, "a result came after its lease was lost; it is not recorded");
             }
@@ -286,6 +296,25 @@ impl Shared {
                 self.lane(to).get().push(job);
                 self.pump(to);
             }
+        }
+    }
+
+    /// After this node could not be sure of its leases: goes on, with what it holds or with what it can claim anew.
+    fn take_heart(self: &Arc<Self>, leases: Leases) {
+        let now = self.now();
+        let lanes: Vec<EndpointRef> = {
+            let mut lanes = self.lock_lanes();
+            if leases == Leases::Lost {
+                for lane in lanes.values_mut() {
+                    // Others may have them by now; their seats come free here.
+                    drop(lane.clear());
+                    lane.due_at(now);
+                }
+            }
+            lanes.values().map(|lane| lane.to).collect()
+        };
+        for to in lanes {
+            self.pump(to);
         }
     }
 
@@ -341,7 +370,8 @@ impl Shared {
 
     /// The next delivery that a lane may send now, if any. Claims and wake-ups that the lane wants are started.
     fn next_job(self: &Arc<Self>, to: EndpointRef) -> Option<Leased> {
-        if self.stopping.load(Ordering::SeqCst) {
+        // What may be somebody else's by now waits until that is known.
+        if self.stopping.load(Ordering::SeqCst) || !self.store.holds_leases() {
             return None;
         }
         let entry = self.parts.directory.cached(to.app);

@@ -1,7 +1,7 @@
 //! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks.
 //!
-//! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]); a second one
-//! joins by implementing the same traits and passing the same behaviour suite (feature `conformance`).
+//! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]), the other one is
+//! for many nodes ([`postgres`]); both implement the same traits and pass the same behaviour suite (feature `conformance`).
 //!
 //! Must not decide anything about delivery: when to try again, whom to switch off and what counts as success are told
 //! to it. Secrets, credentials and custom headers are sealed before they reach a table ([`seal`]).
@@ -9,8 +9,11 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod directory;
+mod encode;
 pub mod error;
 pub mod ids;
+mod pages;
+pub mod postgres;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -20,8 +23,8 @@ pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
 pub use queue::{
-    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
-    Purged, Queue, Record, Settle, Step, Ticket,
+    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, Leases, NewAttempt, NewDelivery, Outgoing,
+    Purge, Purged, Queue, Record, Settle, Step, Ticket,
 };
 pub use seal::{MainKey, Sealer};
 pub use views::{

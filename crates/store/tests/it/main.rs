@@ -1,4 +1,6 @@
-//! The embedded engine against the behaviour suite, and what it does in its own way.
+//! Both engines against the behaviour suite, and what the embedded one does in its own way.
+
+mod postgres;
 
 use async_trait::async_trait;
 use domain::{

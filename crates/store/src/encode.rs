@@ -1,0 +1,159 @@
+//! How values are written into columns and read back, the same for every engine: JSON for what SQL never looks into, and
+//! what could let somebody in (secrets, headers, the user info of an address) sealed for its place.
+
+use crate::{error::StoreError, seal::Sealer};
+use domain::{BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
+
+/// A column whose text or bytes do not fit its type.
+pub(crate) fn corrupt(
+    table: &'static str,
+    column: &'static str,
+    row: impl ToString,
+    problem: impl ToString,
+) -> StoreError {
+    StoreError::Corrupt { table, column, row: row.to_string(), problem: problem.to_string() }
+}
+
+/// Writes a set as JSON; nothing if it is empty.
+pub(crate) fn set_to_json<T: Serialize>(set: &BTreeSet<T>) -> Option<String> {
+    if set.is_empty() { None } else { Some(to_json(set)) }
+}
+
+/// Writes a value of ours as JSON.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("our own types have text keys and no failing parts"))
+}
+
+/// Reads a JSON column.
+pub(crate) fn from_json<T: DeserializeOwned>(
+    text: &str,
+    table: &'static str,
+    column: &'static str,
+    row: impl ToString,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| corrupt(table, column, row, e))
+}
+
+/// What a sealed value belongs to: it opens nowhere else.
+pub(crate) fn place(column: &str, id: EndpointId) -> Vec<u8> {
+    format!("endpoint/{column}/{id}").into_bytes()
+}
+
+pub(crate) fn open(sealer: &Sealer, sealed: &[u8], column: &'static str, id: EndpointId) -> Result<String, StoreError> {
+    let plain = sealer.open(sealed, &place(column, id)).map_err(|e| corrupt("endpoint", column, id, e))?;
+    // The error of a conversion would show what should stay hidden.
+    String::from_utf8(plain).map_err(|_| corrupt("endpoint", column, id, "not a text"))
+}
+
+pub(crate) fn sealed_headers(sealer: &Sealer, endpoint: &Endpoint) -> Option<Vec<u8>> {
+    let headers = &endpoint.headers;
+    (!headers.is_empty()).then(|| sealer.seal(to_json(headers).as_bytes(), &place("headers", endpoint.id)))
+}
+
+/// Secrets as they are written before they are sealed.
+#[derive(Serialize, Deserialize)]
+struct WrittenSecrets {
+    current: String,
+    /// With microseconds.
+    retired: Vec<(String, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+}
+
+pub(crate) fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
+    let secrets = &endpoint.secrets;
+    let written = WrittenSecrets {
+        current: secrets.current.expose(),
+        retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
+        body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
+    };
+    sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
+}
+
+pub(crate) fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
+    // Errors of the parsers may quote what they read, so none of their words go on.
+    let odd = || corrupt("endpoint", "secrets", id, "not a list of secrets");
+    let secret = |text: &str| Secret::parse(text).map_err(|_| odd());
+    let written: WrittenSecrets = serde_json::from_str(text).map_err(|_| odd())?;
+    let retired = |(text, until): &(String, i64)| Ok((secret(text)?, Timestamp::from_micros(*until)));
+    Ok(Secrets {
+        current: secret(&written.current)?,
+        retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
+        body: written.body.map(BodySecret::new),
+    })
+}
+
+pub(crate) fn disabled_text(because: DisabledBecause) -> &'static str {
+    match because {
+        DisabledBecause::Asked => "asked",
+        DisabledBecause::Failing => "failing",
+        DisabledBecause::Gone => "gone",
+    }
+}
+
+pub(crate) fn read_disabled(text: &str, id: EndpointId) -> Result<DisabledBecause, StoreError> {
+    [DisabledBecause::Asked, DisabledBecause::Failing, DisabledBecause::Gone]
+        .into_iter()
+        .find(|because| disabled_text(*because) == text)
+        .ok_or_else(|| corrupt("endpoint", "disabled", id, text))
+}
+
+/// Where in an address its authority (user info, host, port) stands.
+fn authority(url: &str) -> std::ops::Range<usize> {
+    let start = url.find("://").map_or(url.len(), |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    start..end
+}
+
+/// An address without its user info, and the user info.
+pub(crate) fn split_user_info(url: &str) -> (String, Option<&str>) {
+    let authority = authority(url);
+    let start = authority.start;
+    match url[authority].rfind('@') {
+        Some(at) => (format!("{}{}", &url[..start], &url[start + at + 1..]), Some(&url[start..start + at])),
+        None => (url.to_owned(), None),
+    }
+}
+
+pub(crate) fn join_user_info(url: &str, user_info: &str) -> String {
+    let (before, after) = url.split_at(authority(url).start);
+    format!("{before}{user_info}@{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::MainKey;
+    use domain::Ksuid;
+
+    #[test]
+    fn the_user_info_of_an_address_is_kept_apart_and_joined_as_it_was() {
+        for (url, bare, user_info) in [
+            ("https://u:p@host:8443/a?b=c@d#e", "https://host:8443/a?b=c@d#e", Some("u:p")),
+            ("https://host/user@mail", "https://host/user@mail", None),
+            ("https://u%40x@host/", "https://host/", Some("u%40x")),
+            ("https://@host/", "https://host/", Some("")),
+            ("https://host?x=@", "https://host?x=@", None),
+            ("arn:aws:sqs:eu-west-1:1:q", "arn:aws:sqs:eu-west-1:1:q", None),
+        ] {
+            let split = split_user_info(url);
+            assert_eq!((split.0.as_str(), split.1), (bare, user_info), "{url}");
+            if let Some(user_info) = user_info {
+                assert_eq!(join_user_info(bare, user_info), url);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sealed_column_opens_in_its_own_place_only_and_its_error_hides_it() {
+        let sealer = Sealer::new(&MainKey::generate());
+        let (a, b) = (EndpointId(Ksuid([1; 20])), EndpointId(Ksuid([2; 20])));
+        let sealed = sealer.seal(b"hidden", &place("headers", a));
+        assert_eq!(open(&sealer, &sealed, "headers", a).unwrap(), "hidden");
+        assert!(open(&sealer, &sealed, "secrets", a).is_err());
+        assert!(open(&sealer, &sealed, "headers", b).is_err());
+        assert!(!read_secrets("hidden", a).unwrap_err().to_string().contains("hidden"));
+    }
+}

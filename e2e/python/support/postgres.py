@@ -1,0 +1,126 @@
+"""A database of its own for each test, on the server that SCHOOLBELL_TEST_POSTGRES names, and a proxy that cuts."""
+
+import os
+import secrets
+import socket
+import subprocess
+import threading
+from urllib.parse import urlsplit, urlunsplit
+
+VARIABLE = "SCHOOLBELL_TEST_POSTGRES"
+MISSING = None if os.environ.get(VARIABLE) else f"{VARIABLE} is not set; scripts/test starts a server and sets it"
+
+
+class Database:
+    """An empty database, dropped at the end."""
+
+    def __init__(self):
+        self.server = os.environ[VARIABLE]
+        self.name = f"e2e_{secrets.token_hex(6)}"
+        self.run(f"CREATE DATABASE {self.name}", database="postgres")
+
+    def url(self, database=None, address=None) -> str:
+        parts = urlsplit(self.server)
+        netloc = parts.netloc
+        if address:
+            user = netloc.rpartition("@")[0]
+            netloc = f"{user}@{address[0]}:{address[1]}"
+        return urlunsplit(parts._replace(netloc=netloc, path="/" + (database or self.name)))
+
+    @property
+    def address(self) -> "tuple[str, int]":
+        parts = urlsplit(self.server)
+        return parts.hostname, parts.port or 5432
+
+    def run(self, sql: str, database=None) -> "list[list[str]]":
+        """Runs SQL, and returns the rows as texts."""
+        command = ["psql", "-X", "-q", "-t", "-A", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.url(database)]
+        done = subprocess.run([*command, "-c", sql], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def one(self, sql: str) -> str:
+        return self.run(sql)[0][0]
+
+    def close(self) -> None:
+        self.run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", database="postgres")
+
+
+class Proxy:
+    """Stands between nodes and the database: cuts all connections, refuses new ones, or holds everything back."""
+
+    def __init__(self, target: "tuple[str, int]"):
+        self.target = target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listener.getsockname()
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.refusing = False
+        self.open: "set[socket.socket]" = set()
+        self.lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:
+                client.close()
+                continue
+            with self.lock:
+                self.open |= {client, server}
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.flowing.wait()
+                sink.sendall(data)
+        except OSError:
+            pass
+        for one in (source, sink):
+            self._end(one)
+
+    def _end(self, one):
+        with self.lock:
+            self.open.discard(one)
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        one.close()
+
+    def cut(self) -> None:
+        """Ends all connections; new ones are taken."""
+        with self.lock:
+            all_of_them = list(self.open)
+        for one in all_of_them:
+            self._end(one)
+
+    def refuse(self) -> None:
+        """Ends all connections and takes no new ones."""
+        self.refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        self.refusing = False
+
+    def pause(self) -> None:
+        """Lets nothing through, and ends nothing."""
+        self.flowing.clear()
+
+    def resume(self) -> None:
+        self.flowing.set()
+
+    def close(self) -> None:
+        self.resume()
+        self.listener.close()
+        self.refuse()
