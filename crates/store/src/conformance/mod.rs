@@ -86,6 +86,7 @@ macro_rules! conformance_tests {
                 old_messages_go_with_all_that_belongs_to_them_unless_they_are_open
                 open_old_messages_do_not_keep_others_from_going
                 an_application_keeps_its_rows_as_long_as_it_or_its_organization_says
+                ended_tasks_go_after_their_time_and_running_ones_stay
                 kept_answers_go_after_their_time
             }
             queue {

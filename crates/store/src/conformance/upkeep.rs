@@ -271,6 +271,32 @@ pub async fn an_application_keeps_its_rows_as_long_as_it_or_its_organization_say
     assert_eq!(kept_after(&mut w, 20).await, [false, false, false]);
 }
 
+pub async fn ended_tasks_go_after_their_time_and_running_ones_stay(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (app, endpoint) = w.lane().await;
+    let mut running = Vec::new();
+    for n in 0..5 {
+        let now = w.now;
+        let task = new_task(&mut w, at(&endpoint), TaskKind::Recover, now, now);
+        w.store.create_task(task.clone()).await.unwrap();
+        match n {
+            0 | 3 => running.push(task.id),
+            _ => w.store.fail_task(task.id, w.now).await.unwrap(),
+        }
+    }
+    w.later(DAY);
+    let (before, now) = (w.now, w.now);
+    let young = new_task(&mut w, at(&endpoint), TaskKind::Recover, now, now);
+    w.store.create_task(young.clone()).await.unwrap();
+    w.store.fail_task(young.id, w.now).await.unwrap();
+    let purge = Purge { rows_before: before, limit: 2, ..w.nothing_old() };
+    for _ in 0..3 {
+        w.store.purge(purge).await.unwrap();
+    }
+    let left = only(w.store.tasks(&org("a"), Some(app), all()).await.unwrap());
+    assert_eq!(left.iter().map(|t| t.id).collect::<Vec<_>>(), [young.id, running[1], running[0]]);
+}
+
 pub async fn kept_answers_go_after_their_time(fixture: &dyn Fixture) {
     let mut w = World::open(fixture).await;
     let app = w.application().await.key;

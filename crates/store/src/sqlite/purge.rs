@@ -31,6 +31,7 @@ impl Sqlite {
                 )
                 .and_then(|mut s| s.execute(params![purge.answers_before.as_micros(), purge.limit as i64]))
                 .map_err(failed)?;
+            ended(tx, &purge)?;
             let limit = purge.limit;
             let more = payloads >= limit || old.len() >= limit || answers >= limit;
             tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;
@@ -149,4 +150,33 @@ fn remove(tx: &Tx<'_>, old: &Old) -> Result<usize, StoreError> {
         tx.conn.prepare_cached(sql).and_then(|mut s| s.execute(params![old.message, old.app])).map_err(failed)?;
     }
     Ok(1)
+}
+
+/// Removes ended tasks, and removed endpoints and applications once nothing of theirs is left. These are few: no step
+/// needs to say that there are more.
+fn ended(tx: &Tx<'_>, purge: &Purge) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM task WHERE id IN
+            (SELECT id FROM task WHERE status <> 'running' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2)",
+        "DELETE FROM endpoint WHERE key IN
+            (SELECT e.key FROM endpoint e WHERE e.deleted_at < ?1
+                AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint = e.key)
+                AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.endpoint = e.key)
+             ORDER BY e.deleted_at LIMIT ?2)",
+        // The endpoints of a removed application do not say themselves that they are.
+        "UPDATE endpoint SET deleted_at = (SELECT a.deleted_at FROM app a WHERE a.key = endpoint.app) WHERE key IN
+            (SELECT e.key FROM app a JOIN endpoint e ON e.app = a.key
+             WHERE a.deleted_at < ?1 AND e.deleted_at IS NULL LIMIT ?2)",
+        "DELETE FROM app WHERE key IN
+            (SELECT a.key FROM app a WHERE a.deleted_at < ?1
+                AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.app = a.key)
+                AND NOT EXISTS (SELECT 1 FROM message m WHERE m.app = a.key)
+             ORDER BY a.deleted_at LIMIT ?2)",
+    ] {
+        tx.conn
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute(params![purge.rows_before.as_micros(), purge.limit as i64]))
+            .map_err(failed)?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The one thread that writes. It takes all that waits (accepts, records, anything else) into one transaction, syncs
-//! once, then answers everybody. While it syncs, the next batch gathers by itself.
+//! once, then answers everybody. While it syncs, the next batch gathers by itself. Somebody waits for an accept, nobody
+//! for a record: few records stay back for a moment, so that an accept's commit is small and the records' one is shared.
 
 use super::{accept, failed, record};
 use crate::{
@@ -10,8 +11,8 @@ use rusqlite::{Connection, hooks::Wal};
 use std::{
     ffi::c_int,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
         mpsc as std_mpsc,
     },
     time::{Duration, Instant},
@@ -25,15 +26,14 @@ const WAITING_MAX: usize = 20_000;
 /// New pages in the write-ahead log (4 KiB each) at which the checkpointer copies them. The more at once, the fewer: a
 /// page that was written ten times is copied once.
 const CHECKPOINT_PAGES: i64 = 4_000;
-/// Pages at which the writer lets the log begin anew, so that it does not grow for ever under load. Most of them are
-/// copied by then, so this is short.
-const RESTART_PAGES: i64 = 16_200;
-/// A commit of this many jobs says that many more are on their way: the next one waits for them…
-const BUSY: usize = 8;
-/// …for this long, since a commit costs the same for few as for many.
-const GATHER: Duration = Duration::from_micros(300);
-/// …unless this many are there already.
+/// Pages at which the log is to begin anew, so that it does not grow for ever under load…
+const RESTART_PAGES: i64 = 16_000;
+/// …for which the writer copies the rest itself, once the checkpointer has left this little: it holds up commits.
+const RESTART_REST: i64 = 1_000;
+/// So many records are worth a commit of their own.
 const ENOUGH: usize = 32;
+/// How long fewer records wait for others.
+const LINGER: Duration = Duration::from_millis(4);
 
 /// A transaction as a job sees it.
 pub(super) struct Tx<'a> {
@@ -64,6 +64,51 @@ enum Job {
     Write(WriteFn),
 }
 
+/// What the writing thread is woken with.
+enum Call {
+    /// Somebody waits for this.
+    Now(Job),
+    /// There are records.
+    Records(Patience),
+}
+
+/// Whether a record may wait for others.
+#[derive(PartialEq, Eq)]
+enum Patience {
+    /// It may.
+    Lingering,
+    /// There are enough, or one lets the next of its order key go.
+    Spent,
+}
+
+/// Records that wait to go along with a commit.
+#[derive(Default)]
+struct Records(Mutex<Vec<Record>>);
+
+impl Records {
+    fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
+        // A vector of finished records is whole whatever panicked beside it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what to tell the writing thread, if anything.
+    fn add(&self, record: Record) -> Option<Patience> {
+        let ordered = record.order_key.is_some();
+        let mut records = self.lock();
+        records.push(record);
+        match records.len() {
+            ENOUGH => Some(Patience::Spent),
+            _ if ordered => Some(Patience::Spent),
+            1 => Some(Patience::Lingering),
+            _ => None,
+        }
+    }
+
+    fn take(&self) -> impl Iterator<Item = Job> {
+        std::mem::take(&mut *self.lock()).into_iter().map(Job::Record)
+    }
+}
+
 /// What a job became in the transaction, until the commit decides.
 enum Ran {
     Accept { messages: Vec<Accept>, results: Vec<Accepted>, answer: AcceptAnswer },
@@ -84,7 +129,8 @@ async fn give_answers(mut ready: mpsc::UnboundedReceiver<Vec<Answer>>) {
 
 /// The way to the writing thread.
 pub(super) struct Writer {
-    jobs: Option<mpsc::UnboundedSender<Job>>,
+    calls: Option<std_mpsc::Sender<Call>>,
+    records: Arc<Records>,
     waiting: Arc<AtomicUsize>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -96,15 +142,23 @@ impl Writer {
         boot: i64,
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Self {
-        let (jobs, receiver) = mpsc::unbounded_channel();
+        let (calls, called) = std_mpsc::channel();
+        let records = Arc::new(Records::default());
         let waiting = Arc::new(AtomicUsize::new(0));
+        let copied = Arc::new(AtomicI64::new(0));
         let (wake, woken) = std_mpsc::sync_channel::<()>(1);
         let checkpoints = std::thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(move || {
-                while woken.recv().is_ok() {
-                    if let Err(error) = checkpoint(&checkpointer, "PASSIVE") {
-                        tracing::warn!(%error, "failed to copy the write-ahead log into the database");
+            .spawn({
+                let copied = copied.clone();
+                move || {
+                    while woken.recv().is_ok() {
+                        match checkpoint(&checkpointer) {
+                            Ok(pages) => copied.store(pages, Ordering::Relaxed),
+                            Err(error) => {
+                                tracing::warn!(%error, "failed to copy the write-ahead log into the database");
+                            }
+                        }
                     }
                 }
             })
@@ -118,23 +172,25 @@ impl Writer {
             answers,
             waiting: waiting.clone(),
             wake,
-            checkpointed: 0,
+            woken_at: 0,
+            copied,
             figures: Figures::new(),
         };
+        let inbox = Inbox { calls: called, records: records.clone(), records_due: None };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
-                run.until_closed(receiver);
+                run.until_closed(inbox);
                 if let Some(c) = checkpoints {
                     let _ = c.join();
                 }
             })
             .ok();
-        Self { jobs: Some(jobs), waiting, thread }
+        Self { calls: Some(calls), records, waiting, thread }
     }
 
-    fn hand_in(&self, job: Job) -> Result<(), StoreError> {
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+    fn call(&self, call: Call) -> Result<(), StoreError> {
+        let sent = self.calls.as_ref().is_some_and(|calls| calls.send(call).is_ok());
         if sent { Ok(()) } else { Err(stopped()) }
     }
 
@@ -145,13 +201,15 @@ impl Writer {
             return Err(StoreError::Busy);
         }
         let (answer, answered) = oneshot::channel();
-        self.hand_in(Job::Accept { messages, answer })?;
+        self.call(Call::Now(Job::Accept { messages, answer }))?;
         answered.await.map_err(|_| stopped())?
     }
 
     pub(super) fn record(&self, record: Record) {
-        // After the writer has stopped, the lease stays with this run and the next run takes the delivery up.
-        let _ = self.hand_in(Job::Record(record));
+        if let Some(patience) = self.records.add(record) {
+            // After the writer has stopped, the lease stays with this run and the next run takes the delivery up.
+            let _ = self.call(Call::Records(patience));
+        }
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -166,7 +224,7 @@ impl Writer {
                 let _ = answer.send(commit.and(result));
             })
         });
-        self.hand_in(Job::Write(job))?;
+        self.call(Call::Now(Job::Write(job)))?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -174,7 +232,7 @@ impl Writer {
 impl Drop for Writer {
     /// Writes what is waiting, then ends the thread.
     fn drop(&mut self) {
-        self.jobs = None;
+        self.calls = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -199,9 +257,9 @@ fn in_savepoint<T>(tx: &mut Tx<'_>, f: impl FnOnce(&mut Tx<'_>) -> Result<T, Sto
     result
 }
 
-/// Copies the log; answers its length in pages and how many of them are copied.
-fn checkpoint(conn: &Connection, how: &str) -> Result<(i64, i64), StoreError> {
-    conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |r| Ok((r.get(1)?, r.get(2)?))).map_err(failed)
+/// Copies what it can of the log without waiting for anybody; answers how many of its pages are copied.
+fn checkpoint(conn: &Connection) -> Result<i64, StoreError> {
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| r.get(2)).map_err(failed)
 }
 
 struct Figures {
@@ -226,12 +284,62 @@ struct Run {
     waiting: Arc<AtomicUsize>,
     wake: std_mpsc::SyncSender<()>,
     /// Pages of the log when the checkpointer was last woken.
-    checkpointed: i64,
+    woken_at: i64,
+    /// How many of them it has copied.
+    copied: Arc<AtomicI64>,
     figures: Figures,
 }
 
+/// What comes to the writing thread, and when the records that wait are due.
+struct Inbox {
+    calls: std_mpsc::Receiver<Call>,
+    records: Arc<Records>,
+    /// When the records get their commit; none wait without it.
+    records_due: Option<Instant>,
+}
+
+impl Inbox {
+    /// Waits for a call, or until records are due. `None` when nothing can come any more.
+    fn wait(&mut self, batch: &mut Vec<Job>) -> Option<()> {
+        let call = match self.records_due {
+            None => Some(self.calls.recv().ok()?),
+            // Once all senders are gone, the records are due at once, and then `recv` ends it.
+            Some(due) => self.calls.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
+        };
+        if let Some(call) = call {
+            self.sort(call, batch);
+            while batch.len() < BATCH
+                && let Ok(call) = self.calls.try_recv()
+            {
+                self.sort(call, batch);
+            }
+        } else {
+            self.records_due = Some(Instant::now());
+        }
+        Some(())
+    }
+
+    fn sort(&mut self, call: Call, batch: &mut Vec<Job>) {
+        match call {
+            Call::Now(job) => batch.push(job),
+            Call::Records(Patience::Lingering) => {
+                self.records_due.get_or_insert_with(|| Instant::now() + LINGER);
+            }
+            Call::Records(Patience::Spent) => self.records_due = Some(Instant::now()),
+        }
+    }
+
+    /// The records, if they are due.
+    fn take_due_records(&mut self, batch: &mut Vec<Job>) {
+        if self.records_due.is_some_and(|due| due <= Instant::now()) {
+            self.records_due = None;
+            batch.extend(self.records.take());
+        }
+    }
+}
+
 impl Run {
-    fn until_closed(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    fn until_closed(mut self, mut inbox: Inbox) {
         let hooked = self.conn.wal_hook(Some(|_: &mut Wal, pages: c_int| {
             LOG_PAGES.set(pages);
             Ok(())
@@ -240,25 +348,19 @@ impl Run {
             tracing::warn!(%error, "the write-ahead log's length is not known, so it may grow");
         }
         let mut batch = Vec::with_capacity(BATCH);
-        let mut busy = false;
-        while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-            if busy && batch.len() < ENOUGH {
-                std::thread::sleep(GATHER);
-                while batch.len() < BATCH
-                    && let Ok(job) = jobs.try_recv()
-                {
-                    batch.push(job);
-                }
+        while inbox.wait(&mut batch).is_some() {
+            inbox.take_due_records(&mut batch);
+            if batch.is_empty() {
+                continue;
             }
             let begun = Instant::now();
             let size = batch.len();
-            busy = size >= BUSY;
             self.one_commit(std::mem::take(&mut batch));
             self.figures.size.record(size as f64);
             self.figures.seconds.record(begun.elapsed());
             self.keep_log_short();
         }
-        let _ = checkpoint(&self.conn, "TRUNCATE");
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     /// One transaction, one sync; then everybody is answered. If a job broke the transaction, each is tried alone.
@@ -391,18 +493,23 @@ impl Run {
         }
     }
 
+    /// The log begins anew with the first commit that finds all of it copied and nobody reading it.
     fn keep_log_short(&mut self) {
         let pages = i64::from(LOG_PAGES.get());
-        if pages > RESTART_PAGES {
-            self.checkpointed = 0;
-            if let Err(error) = checkpoint(&self.conn, "RESTART") {
-                tracing::warn!(%error, "failed to restart the write-ahead log");
+        if pages < self.woken_at {
+            // It has begun anew.
+            self.woken_at = 0;
+            self.copied.store(0, Ordering::Relaxed);
+        }
+        let rest = pages - self.copied.load(Ordering::Relaxed);
+        if pages > RESTART_PAGES && rest < RESTART_REST {
+            match checkpoint(&self.conn) {
+                // With a reader in the way this is tried again after the checkpointer's next turn.
+                Ok(_) => self.copied.store(0, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "failed to copy the rest of the write-ahead log"),
             }
-        } else if pages < self.checkpointed {
-            // The log began anew by itself.
-            self.checkpointed = 0;
-        } else if pages > self.checkpointed + CHECKPOINT_PAGES {
-            self.checkpointed = pages;
+        } else if pages > self.woken_at + CHECKPOINT_PAGES {
+            self.woken_at = pages;
             // Full means that the checkpointer is at it already.
             let _ = self.wake.try_send(());
         }

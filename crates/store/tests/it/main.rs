@@ -8,7 +8,7 @@ use domain::{
     Timestamp,
 };
 use std::{path::PathBuf, sync::Arc};
-use store::{Commit, Config as _, MainKey, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
+use store::{Commit, Config as _, MainKey, Purge, Queue as _, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -32,6 +32,48 @@ impl Fixture for OnDisk {
     async fn open(&self) -> (Arc<dyn Store>, UnboundedReceiver<Commit>) {
         let (store, commits) = Sqlite::open(&self.path(), &self.key).expect("the store opens");
         (Arc::new(store), commits)
+    }
+}
+
+const MADE: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+fn application(id: u8) -> Application {
+    Application {
+        key: AppKey(0),
+        id: ApplicationId(Ksuid([id; 20])),
+        organization: "org_a".parse().expect("an organization's id"),
+        uid: None,
+        name: "Room 7".into(),
+        throttle_rate: None,
+        metadata: Default::default(),
+        options: Default::default(),
+        created_at: MADE,
+        updated_at: MADE,
+        revision: 0,
+    }
+}
+
+fn endpoint(app: AppKey, id: u8) -> Endpoint {
+    Endpoint {
+        key: EndpointKey(0),
+        app,
+        id: EndpointId(Ksuid([id; 20])),
+        uid: None,
+        url: "https://hooks.example.edu/in".into(),
+        description: String::new(),
+        disabled: None,
+        event_types: None,
+        channels: None,
+        throttle_rate: None,
+        version: 1,
+        metadata: Default::default(),
+        headers: Vec::new(),
+        secrets: Secrets::new(Secret::Hmac(vec![7; 24])),
+        options: Default::default(),
+        failing_since: None,
+        created_at: MADE,
+        updated_at: MADE,
+        revision: 0,
     }
 }
 
@@ -61,43 +103,15 @@ async fn another_key_is_refused() {
 async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
     let disk = OnDisk::fresh();
     let (store, _commits) = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
-    let now = Timestamp::from_micros(1_700_000_000_000_000);
-    let app = Application {
-        key: AppKey(0),
-        id: ApplicationId(Ksuid([1; 20])),
-        organization: "org_a".parse().expect("an organization's id"),
-        uid: None,
-        name: "can be read".into(),
-        throttle_rate: None,
-        metadata: Default::default(),
-        options: Default::default(),
-        created_at: now,
-        updated_at: now,
-        revision: 0,
-    };
-    let app = store.create_application(app).await.expect("it is stored");
+    let new = Application { name: "can be read".into(), ..application(1) };
+    let app = store.create_application(new).await.expect("it is stored");
     let (current, retired) = (Secret::Hmac(b"first key of the endpoint".into()), Secret::Ed25519([0x2a; 64]));
     let words = [&current, &retired].map(|s| s.expose());
     let endpoint = Endpoint {
-        key: EndpointKey(0),
-        app: app.key,
-        id: EndpointId(Ksuid([2; 20])),
-        uid: None,
         url: "https://hidden-user:hidden-password@hooks.example.edu/".into(),
-        description: String::new(),
-        disabled: None,
-        event_types: None,
-        channels: None,
-        throttle_rate: None,
-        version: 1,
-        metadata: Default::default(),
         headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
-        secrets: Secrets { current, retired: vec![(retired, now)], body: Some(BodySecret::new("hidden-body".into())) },
-        options: Default::default(),
-        failing_since: None,
-        created_at: now,
-        updated_at: now,
-        revision: 0,
+        secrets: Secrets { current, retired: vec![(retired, MADE)], body: Some(BodySecret::new("hidden-body".into())) },
+        ..endpoint(app.key, 2)
     };
     store.create_endpoint(endpoint).await.expect("it is stored");
     let read_all = || {
@@ -113,4 +127,34 @@ async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
         let secret = ["hidden-", "first key of the endpoint", &words[0], &words[1], &disk.key.expose()];
         assert_eq!(secret.into_iter().find(|word| has(word)), None);
     }
+}
+
+/// Rows of a table.
+fn rows(disk: &OnDisk, table: &str) -> i64 {
+    let conn = rusqlite::Connection::open(disk.path()).expect("the file opens");
+    conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).expect("the table is there")
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_was_removed_long_ago() {
+    let disk = OnDisk::fresh();
+    let (store, _commits) = Sqlite::open(&disk.path(), &disk.key).expect("the store opens");
+    let removed = store.create_application(application(1)).await.expect("stored");
+    store.create_endpoint(endpoint(removed.key, 2)).await.expect("stored");
+    let kept = store.create_application(application(3)).await.expect("stored");
+    let gone = store.create_endpoint(endpoint(kept.key, 4)).await.expect("stored");
+    store.create_endpoint(endpoint(kept.key, 5)).await.expect("stored");
+    let now = Timestamp::parse("2026-01-02T03:04:05Z").expect("a time");
+    store.delete_application(removed.key, now).await.expect("removed");
+    store.delete_endpoint(kept.key, gone.key, now).await.expect("removed");
+    let purge = |rows_before| Purge { now, payload_hour: 0, rows_before, answers_before: now, limit: 1 };
+    for _ in 0..4 {
+        store.purge(purge(now)).await.expect("a step");
+    }
+    assert_eq!((rows(&disk, "app"), rows(&disk, "endpoint")), (2, 3));
+    let later = now.plus(std::time::Duration::from_secs(1));
+    for _ in 0..4 {
+        store.purge(purge(later)).await.expect("a step");
+    }
+    assert_eq!((rows(&disk, "app"), rows(&disk, "endpoint")), (1, 1));
 }
