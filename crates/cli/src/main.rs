@@ -12,7 +12,10 @@ mod stop;
 mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use commands::{Failure, demo::DemoArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs};
+use commands::{
+    Failure, backup::BackupArgs, demo::DemoArgs, doctor::DoctorArgs, listen::ListenArgs, migrate::MigrateArgs,
+    send::SendArgs, simulate::SimulateArgs,
+};
 use domain::OrganizationId;
 use settings::Flags;
 use std::{process::ExitCode, time::Duration};
@@ -63,6 +66,17 @@ enum Command {
     ///
     /// The application should have the platform: then the events have their schemas and endpoints their format.
     Simulate(SimulateArgs),
+    /// Copies the embedded database while the server runs
+    ///
+    /// The copy is that of one moment, is read through, and can be read by its owner only.
+    Backup(BackupArgs),
+    /// Moves everything from the embedded database to PostgreSQL
+    ///
+    /// The server must be stopped. What broke off goes on where it was when the same command is run again. At the end both
+    /// sides are compared by counts and hashes.
+    Migrate(MigrateArgs),
+    /// Looks at settings, secrets, database, clock, names and the way out, and says what to do. Changes nothing
+    Doctor(DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -79,6 +93,9 @@ fn command_line() -> clap::Command {
         .mut_subcommand("sign-in", |c| settings::add_flags(c, SIGN_IN))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
         .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("backup", |c| settings::add_flags(c, &["database"]))
+        .mut_subcommand("migrate", |c| settings::add_flags(c, &["main_key"]))
+        .mut_subcommand("doctor", |c| settings::add_flags(c, &[]))
 }
 
 fn main() -> ExitCode {
@@ -104,6 +121,9 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
         Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
+        Command::Backup(args) => commands::backup::run(&args, flags),
+        Command::Migrate(args) => on_runtime(commands::migrate::run(args, flags)),
+        Command::Doctor(args) => on_runtime(commands::doctor::run(args, flags)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
 }

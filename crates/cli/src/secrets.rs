@@ -116,6 +116,11 @@ fn place(settings: &Settings) -> &Path {
     }
 }
 
+/// Where a secret that is not set is kept.
+pub(crate) fn kept_in(settings: &Settings, ending: &str) -> PathBuf {
+    beside(place(settings), ending)
+}
+
 fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(ending);

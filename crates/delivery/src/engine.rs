@@ -376,9 +376,15 @@ impl Shared {
         }
         let entry = self.parts.directory.cached(to.app);
         let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
-        let limits = self.limits(endpoint.map(Arc::as_ref));
         let now = self.now();
         let mut lanes = self.lock_lanes();
+        // An endpoint that was just changed, perhaps elsewhere, is not in memory for a moment: what held before holds on.
+        let lane = lanes.get_mut(&to.endpoint)?;
+        let limits = match (endpoint, lane.known_limits) {
+            (None, Some(known)) => known,
+            (endpoint, _) => self.limits(endpoint.map(Arc::as_ref)),
+        };
+        lane.known_limits = endpoint.map(|_| limits).or(lane.known_limits);
         loop {
             let lane = lanes.get_mut(&to.endpoint)?;
             match lane.next(now, limits) {

@@ -12,6 +12,7 @@ pub mod directory;
 mod encode;
 pub mod error;
 pub mod ids;
+pub mod moving;
 mod pages;
 pub mod postgres;
 pub mod queue;

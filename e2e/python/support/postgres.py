@@ -1,9 +1,12 @@
 """A database of its own for each test, on the server that SCHOOLBELL_TEST_POSTGRES names, and a proxy that cuts."""
 
+import glob
 import os
 import secrets
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,8 +17,8 @@ MISSING = None if os.environ.get(VARIABLE) else f"{VARIABLE} is not set; scripts
 class Database:
     """An empty database, dropped at the end."""
 
-    def __init__(self):
-        self.server = os.environ[VARIABLE]
+    def __init__(self, server: "str | None" = None):
+        self.server = server or os.environ[VARIABLE]
         self.name = f"e2e_{secrets.token_hex(6)}"
         self.run(f"CREATE DATABASE {self.name}", database="postgres")
 
@@ -44,6 +47,48 @@ class Database:
 
     def close(self) -> None:
         self.run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)", database="postgres")
+
+
+class Cluster:
+    """A server of its own, for tests that stop it. It syncs, as in earnest."""
+
+    def __init__(self, **settings: str):
+        self.bin = os.path.dirname(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1])
+        self.folder = tempfile.mkdtemp(prefix="schoolbell-cluster-")
+        # PostgreSQL refuses to run as root.
+        self.as_user = []
+        if os.geteuid() == 0:
+            self.as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+            shutil.chown(self.folder, "nobody", "nogroup")
+        self._run("initdb", "-D", f"{self.folder}/data", "-U", "schoolbell", "-A", "trust", "-E", "UTF8")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.url = f"postgres://schoolbell@127.0.0.1:{self.port}/postgres"
+        given = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.folder, **settings}
+        self.options = " ".join(f"-c {name}={value}" for name, value in given.items())
+        self.start()
+
+    def _run(self, command: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [*self.as_user, f"{self.bin}/{command}", *arguments],
+            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        data, log = f"{self.folder}/data", f"{self.folder}/log"
+        self._run("pg_ctl", "-D", data, "-l", log, "-o", self.options, "-w", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", mode, "-w", "stop")
+
+    def close(self) -> None:
+        try:
+            self.stop("immediate")
+        except AssertionError:
+            pass  # it was stopped already
+        shutil.rmtree(self.folder)
 
 
 class Proxy:

@@ -10,7 +10,7 @@ mod values;
 
 pub(crate) use error::SettingsError;
 pub(crate) use sources::{Flags, add_flags, stray_variables};
-pub(crate) use values::{Database, Hidden, LogFormat};
+pub(crate) use values::{Database, Hidden, LogFormat, database as read_database};
 
 use domain::RetrySchedule;
 use ipnet::IpNet;

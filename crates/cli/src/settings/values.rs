@@ -53,7 +53,8 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| "use an IP address and a port, such as 127.0.0.1:8484, 0.0.0.0:80 or [::]:8484".into())
 }
 
-pub(super) fn database(text: &str) -> Result<Database, String> {
+/// Where everything is kept, as it is written in settings and on command lines.
+pub(crate) fn database(text: &str) -> Result<Database, String> {
     let right = "use sqlite: and the name of a file, such as sqlite:schoolbell.db, or the address of a PostgreSQL \
                  database, such as postgres://schoolbell:secret@db.example.edu/schoolbell";
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {

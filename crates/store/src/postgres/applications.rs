@@ -2,7 +2,7 @@
 //! neighbours for endpoints and event types.
 
 use super::{
-    Postgres, changed,
+    Postgres,
     connect::Conn,
     rows::{self, from_json, to_json},
 };
@@ -140,8 +140,7 @@ impl Config for Postgres {
         if saved == 0 {
             return Err(if is_alive(&tx, new.key).await? { StoreError::Changed } else { StoreError::NotFound });
         }
-        changed(&tx, Some(new.key)).await?;
-        tx.commit().await?;
+        self.commit_change(tx, Some(new.key)).await?;
         new.revision += 1;
         Ok(new)
     }
@@ -152,8 +151,7 @@ impl Config for Postgres {
         if tx.execute(DELETE, &[&key.0, &now.as_micros()]).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        changed(&tx, Some(key)).await?;
-        tx.commit().await
+        self.commit_change(tx, Some(key)).await
     }
 
     async fn create_endpoint(&self, new: Endpoint) -> Result<Endpoint, StoreError> {
@@ -231,7 +229,6 @@ impl Config for Postgres {
     ) -> Result<(), StoreError> {
         let tx = self.pool.begin().await?;
         tx.execute(SAVE_OPTIONS, &[&rows::text(organization.as_str()), &to_json(options)]).await?;
-        changed(&tx, None).await?;
-        tx.commit().await
+        self.commit_change(tx, None).await
     }
 }

@@ -25,6 +25,9 @@ const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqs
     SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '30s';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
+/// The notification of a node that leaves its work to the others.
+pub(super) const LEFT: &str = "left";
+
 /// Where the database is, and how to speak to it.
 #[derive(Clone)]
 pub(super) struct Address {
@@ -59,12 +62,13 @@ impl Address {
         let late = |_| StoreError::Unavailable("PostgreSQL did not answer within 5 seconds".into());
         let (client, mut connection) =
             tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?.map_err(failed)?;
-        let rung = Arc::new(Notify::new());
-        let bell = rung.clone();
+        let (rung, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (bell, leaving) = (rung.clone(), left.clone());
         let driver = tokio::spawn(async move {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
                 match message {
+                    AsyncMessage::Notification(n) if n.payload() == LEFT => leaving.notify_one(),
                     AsyncMessage::Notification(_) => bell.notify_one(),
                     AsyncMessage::Notice(notice) => tracing::debug!(%notice, "PostgreSQL says"),
                     _ => {}
@@ -78,6 +82,7 @@ impl Address {
             statements: Mutex::default(),
             driver: driver.abort_handle(),
             rung,
+            left,
             spoilt: AtomicBool::new(false),
         };
         conn.batch(SESSION).await?;
@@ -90,8 +95,10 @@ pub(super) struct Conn {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
     driver: AbortHandle,
-    /// Rings when a notification came, and when the connection ended.
+    /// Rings when something changed, and when the connection ended.
     pub(super) rung: Arc<Notify>,
+    /// Rings when a node left its work to the others.
+    pub(super) left: Arc<Notify>,
     /// Whether it must not be used again.
     spoilt: AtomicBool,
 }
@@ -161,6 +168,17 @@ impl Conn {
     pub(super) async fn execute(&self, sql: &'static str, params: Params<'_>) -> Result<u64, StoreError> {
         let statement = self.prepared(sql).await.map_err(failed)?;
         self.client.execute(&statement, params).await.map_err(failed)
+    }
+
+    /// A statement that is made for one time only.
+    pub(super) async fn execute_once(&self, sql: &str, params: Params<'_>) -> Result<(), StoreError> {
+        self.client.execute(sql, params).await.map(|_| ()).map_err(failed)
+    }
+
+    /// Rows one by one, for more of them than memory should hold.
+    pub(super) async fn stream(&self, sql: &str) -> Result<tokio_postgres::RowStream, StoreError> {
+        let nothing: [&(dyn ToSql + Sync); 0] = [];
+        self.client.query_raw(sql, nothing).await.map_err(failed)
     }
 
     /// Prepares what a pipeline will use: a statement that has to be prepared first would fall out of line.

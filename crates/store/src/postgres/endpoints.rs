@@ -1,7 +1,7 @@
 //! Endpoints. What could let somebody in (secrets, headers, the user info of an address) is sealed before it is bound
 //! to a statement and opened after it was read.
 
-use super::{Postgres, applications::is_alive, changed, rows};
+use super::{Postgres, applications::is_alive, rows};
 use crate::{
     encode::{
         disabled_text, join_user_info, open, place, read_disabled, read_secrets, sealed_headers, sealed_secrets,
@@ -122,8 +122,7 @@ impl Postgres {
                 ],
             )
             .await?;
-        changed(&tx, Some(new.app)).await?;
-        tx.commit().await?;
+        self.commit_change(tx, Some(new.app)).await?;
         new.key = EndpointKey(rows::col(&row, 0)?);
         Ok(new)
     }
@@ -163,8 +162,7 @@ impl Postgres {
             let is_there = tx.first(IS_THERE, &[&new.app.0, &new.key.0]).await?.is_some();
             return Err(if is_there { StoreError::Changed } else { StoreError::NotFound });
         }
-        changed(&tx, Some(new.app)).await?;
-        tx.commit().await?;
+        self.commit_change(tx, Some(new.app)).await?;
         new.revision += 1;
         Ok(new)
     }
@@ -179,8 +177,7 @@ impl Postgres {
         if !is_alive(&tx, app).await? || tx.execute(DELETE, &[&app.0, &key.0, &now.as_micros()]).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        changed(&tx, Some(app)).await?;
-        tx.commit().await
+        self.commit_change(tx, Some(app)).await
     }
 }
 

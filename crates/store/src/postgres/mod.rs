@@ -12,6 +12,7 @@ mod claim;
 mod connect;
 mod endpoints;
 mod event_types;
+mod examine;
 mod locks;
 mod messages;
 mod node;
@@ -21,6 +22,7 @@ mod purge;
 mod queue;
 mod record;
 mod rows;
+mod target;
 mod tasks;
 mod tls;
 mod writer;
@@ -39,6 +41,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::AbortHandle, time::sleep};
 use tokio_postgres::error::{DbError, SqlState};
 use writer::{Parts, Writer};
+
+pub use examine::{Examination, examine};
+pub(crate) use target::Target;
 
 /// The oldest server that has all that is used.
 const OLDEST_SERVER: i32 = 140_000;
@@ -74,6 +79,7 @@ impl Postgres {
         let pool = Pool::new(address.clone());
         let sealer = Arc::new(Sealer::new(key));
         check_key(&pool, &sealer).await?;
+        target::refuse_half_moved(&pool).await?;
         let node = Arc::new(Node::register(&pool, name).await?);
         let partitions = Partitions::new(pool.clone());
         let (commits, receiver) = mpsc::unbounded_channel();
@@ -133,12 +139,17 @@ async fn check_key(pool: &Pool, sealer: &Sealer) -> Result<(), StoreError> {
     }
 }
 
-/// Writes down, as the last of a transaction, that something changed that nodes keep in memory.
-async fn changed(tx: &Tx, app: Option<AppKey>) -> Result<(), StoreError> {
-    const CHANGED: &str = "WITH r AS (UPDATE revision SET n = n + 1 RETURNING n),
-        c AS (INSERT INTO change (n, app) SELECT n, $1 FROM r)
-        SELECT pg_notify('schoolbell', '')";
-    tx.all(CHANGED, &[&app.map(|a| a.0)]).await.map(|_| ())
+impl Postgres {
+    /// Ends a transaction that changed something that nodes keep in memory, and tells them.
+    async fn commit_change(&self, tx: Tx, app: Option<AppKey>) -> Result<(), StoreError> {
+        const CHANGED: &str = "WITH r AS (UPDATE revision SET n = n + 1 RETURNING n),
+            c AS (INSERT INTO change (n, app) SELECT n, $1 FROM r)
+            SELECT n, pg_notify('schoolbell', '')::text FROM r";
+        let n: i64 = rows::col(&tx.one(CHANGED, &[&app.map(|a| a.0)]).await?, 0)?;
+        tx.commit().await?;
+        self.node.changed_here(n);
+        Ok(())
+    }
 }
 
 fn stopping() -> StoreError {

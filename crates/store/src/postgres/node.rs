@@ -6,7 +6,7 @@
 //! others may take its deliveries, it has stopped.
 
 use super::{
-    connect::{Address, Conn},
+    connect::{Address, Conn, LEFT},
     locks,
     pool::Pool,
     rows,
@@ -91,6 +91,8 @@ pub(super) struct Node {
     /// Rung when the heartbeat should come now.
     now: Notify,
     revision: AtomicI64,
+    /// Changes that this node made, and has forgotten its own copies for.
+    own_changes: Mutex<BTreeSet<i64>>,
 }
 
 impl Node {
@@ -105,7 +107,9 @@ impl Node {
         let slot: i32 = match tx.first(FREE_SLOT, &[&i32::from(random[0])]).await? {
             Some(row) => rows::col(&row, 0)?,
             None => {
-                return Err(StoreError::Unavailable("64 nodes run on this database; there is no place for more".into()));
+                return Err(StoreError::Unavailable(
+                    "64 nodes run on this database; there is no place for more".into(),
+                ));
             }
         };
         let slot = i16::try_from(slot).unwrap_or_default();
@@ -121,6 +125,7 @@ impl Node {
             backlog: Notify::new(),
             now: Notify::new(),
             revision: AtomicI64::new(revision),
+            own_changes: Mutex::default(),
         };
         take_over(pool).await?;
         Ok(node)
@@ -138,6 +143,11 @@ impl Node {
             self.doubted.store(true, Ordering::Relaxed);
         }
         sure
+    }
+
+    /// A change that need not come back to whoever made it. Should it come before this is called, nothing is lost.
+    pub(super) fn changed_here(&self, n: i64) {
+        self.own_changes.lock().unwrap_or_else(PoisonError::into_inner).insert(n);
     }
 
     /// Looks at the table soon.
@@ -158,7 +168,7 @@ impl Node {
         let id = self.lease();
         pool.execute("DELETE FROM node WHERE id = $1", &[&id]).await?;
         free(pool, id).await?;
-        Ok(())
+        pool.read("SELECT pg_notify('schoolbell', $1)", &[&LEFT]).await.map(|_| ())
     }
 
     /// Beats and listens until it is aborted.
@@ -225,9 +235,7 @@ impl Watcher {
             if Instant::now() >= *next_beat {
                 *next_beat = Instant::now() + BEAT;
                 in_time(self.beat(&conn)).await?;
-                if heard_before {
-                    in_time(self.look_after_others(&conn)).await?;
-                }
+                in_time(self.look_after_others(&conn, heard_before)).await?;
                 heard_before = true;
                 if self.looked_at_backlog.elapsed() > BACKLOG_EVERY {
                     self.node.look_at_backlog();
@@ -238,6 +246,7 @@ impl Watcher {
                     return Err(StoreError::Unavailable("the connection was cut".into()));
                 },
                 () = self.node.now.notified() => *next_beat = Instant::now(),
+                () = conn.left.notified() => self.tell_backlog().await?,
                 () = self.node.backlog.notified() => self.tell_backlog().await?,
                 () = sleep(LOOK) => {}
             }
@@ -280,12 +289,12 @@ impl Watcher {
     }
 
     /// Marks the dead, frees what they held, and looks at the table when somebody is gone.
-    async fn look_after_others(&mut self, conn: &Conn) -> Result<(), StoreError> {
-        for row in conn.all(MARK_DEAD, &[&DEAD_AFTER]).await? {
-            tracing::warn!(
-                node = rows::col::<&str>(&row, 0)?,
-                "a node was not seen for 10 seconds; others take its work"
-            );
+    async fn look_after_others(&mut self, conn: &Conn, may_judge: bool) -> Result<(), StoreError> {
+        if may_judge {
+            for row in conn.all(MARK_DEAD, &[&DEAD_AFTER]).await? {
+                let node: &str = rows::col(&row, 0)?;
+                tracing::warn!(node, "a node was not seen for 10 seconds; others take its work");
+            }
         }
         let freed = take_over(&self.pool).await?;
         if freed > 0 {
@@ -320,9 +329,12 @@ impl Watcher {
             return Ok(());
         }
         let found = conn.all(CHANGED, &[&seen, &CHANGES]).await?;
+        let own = std::mem::take(&mut *self.node.own_changes.lock().unwrap_or_else(PoisonError::into_inner));
         let mut changed: Vec<Option<AppKey>> = Vec::with_capacity(found.len());
         for row in &found {
-            changed.push(rows::col::<Option<i64>>(row, 1)?.map(AppKey));
+            if !own.contains(&rows::col(row, 0)?) {
+                changed.push(rows::col::<Option<i64>>(row, 1)?.map(AppKey));
+            }
         }
         let last = found.last().map_or(Ok(now), |row| rows::col(row, 0))?;
         if last - seen != found.len() as i64 || last < now {
@@ -331,7 +343,13 @@ impl Watcher {
         }
         changed.sort_unstable();
         changed.dedup();
-        self.node.revision.store(last.max(now), Ordering::Relaxed);
+        let seen = last.max(now);
+        self.node.revision.store(seen, Ordering::Relaxed);
+        let later = own.into_iter().filter(|n| *n > seen);
+        self.node.own_changes.lock().unwrap_or_else(PoisonError::into_inner).extend(later);
+        if changed.is_empty() {
+            return Ok(());
+        }
         // Nobody listens only while the server stops.
         let _ = self.commits.send(Commit { changed, ..Commit::default() });
         Ok(())

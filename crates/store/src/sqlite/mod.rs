@@ -7,6 +7,7 @@ mod accept;
 mod answers;
 mod applications;
 mod attempts;
+mod backup;
 mod claim;
 mod endpoints;
 mod event_types;
@@ -15,6 +16,7 @@ mod purge;
 mod queue;
 mod record;
 mod rows;
+mod source;
 mod tasks;
 mod writer;
 
@@ -31,6 +33,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc};
+
+pub use backup::{backup, check};
+pub(crate) use source::{Source, SourceTable};
 use writer::{Tx, Writer};
 
 /// Read-only connections; lists wait for one, delivery never does.
