@@ -290,6 +290,9 @@ def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
         app = eventually(lambda: find(r"/api/v1/app/([^/]+)/msg"))[1]
         eventually(lambda: find(r"✓ 20\d"), 20, "no delivery was shown")
         eventually(lambda: find(r"✗ \d+"), 20, "no failed try was shown")
+        made = {a["uid"]: a.get("platform") for a in Api(url, token).get("/app", limit=50).json()["data"]}
+        for platform in ("replit", "teachstack", "instruqt", "canvas"):
+            assert [uid.split("-")[0] for uid, of in made.items() if of == platform] == [platform], made
         published = Api(url, token).send(app, "lesson.started", {"event": "lesson.started"})
         assert [d["status"] for d in eventually(lambda: settled(Api(url, token), app, published["id"]))] == [0]
     finally:

@@ -58,11 +58,11 @@ def test_an_unknown_platform_is_refused_with_the_choices(api):
     assert_invalid(api.patch(f"/app/{app}", {"platform": "Replit"}), field="platform")
 
 
-@pytest.mark.parametrize(("platform", "count"), [("replit", 1), ("teachstack", 7), ("instruqt", 17)])
+@pytest.mark.parametrize(("platform", "count"), [("replit", 1), ("teachstack", 7), ("instruqt", 17), ("canvas", 76)])
 def test_a_platform_installs_what_is_missing_of_its_catalogue_and_overwrites_nothing(api, platform, count):
     app = api.app()["id"]
     assert api.get("/event-type").json()["data"] == []
-    mine = {"replit": HAND_IN, "teachstack": "room.closed", "instruqt": "track.started"}[platform]
+    mine = {"replit": HAND_IN, "teachstack": "room.closed", "instruqt": "track.started", "canvas": "grade_change"}[platform]
     api.event_type(mine, description="My own words")
     api.patch(f"/app/{app}", {"platform": platform})
     installed = api.get("/event-type", with_content=True, limit=250).json()["data"]
@@ -495,7 +495,7 @@ def test_the_submission_history_of_a_student_and_an_assignment(api):
     assert_invalid(api.get(path, iterator="x"), where="query")
 
 
-@pytest.mark.parametrize("platform", ["replit", "teachstack", "instruqt"])
+@pytest.mark.parametrize("platform", ["replit", "teachstack", "instruqt", "canvas"])
 def test_simulate_plays_a_class_that_fits_the_catalogue(new_server, hook, platform):
     server = new_server().start()
     api = connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu")

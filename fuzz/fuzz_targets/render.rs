@@ -44,6 +44,8 @@ fuzz_target!(|data: &[u8]| {
             platform: platforms::by_name(platform),
         },
         public_url: "https://hooks.example.edu",
+        subscription_id: Some("71d6dfba"),
+        now: Timestamp::default(),
     };
     let Ok(rendered) = render(&input, &meta, &payload) else { return };
     assert_eq!(render(&input, &meta, &payload).as_ref(), Ok(&rendered), "not the same twice");

@@ -19,7 +19,8 @@ impl FromRequestParts<Arc<ApiState>> for Caller {
     }
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
+/// The token of a request, verified by nobody yet.
+pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

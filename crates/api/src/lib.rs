@@ -9,6 +9,7 @@ mod extract;
 pub mod figures;
 mod health;
 mod idempotency;
+mod lti;
 mod openapi;
 mod page;
 mod problem;

@@ -9,8 +9,8 @@ use crate::{
 use api::ApiState;
 use axum::Router;
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, SigningKey, Target};
+use domain::{BodyKey, Endpoint, EndpointRef, OrganizationId, Secret};
+use outbound::{Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
 use service::{
     AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
@@ -74,6 +74,7 @@ pub(crate) struct App {
     engine: Engine,
     upkeep: Upkeep,
     reports: JoinHandle<()>,
+    rotation: JoinHandle<()>,
     service: Arc<Service>,
     store: Arc<dyn Store>,
 }
@@ -100,6 +101,7 @@ impl App {
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
         let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
+            queues: QueueOptions { own_access: settings.sqs_own_access, endpoint: settings.sqs_endpoint.clone() },
             ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
         })?);
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
@@ -148,7 +150,8 @@ impl App {
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports, service, store })
+        let rotation = tokio::spawn(rotate_body_keys(service.clone(), settings.signing_key_rotation));
+        Ok(Self { listener, address, limits, router, engine, upkeep, reports, rotation, service, store })
     }
 
     /// Where it listens.
@@ -178,6 +181,9 @@ impl App {
         };
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
+        self.rotation.abort();
+        // Cancelled, as asked.
+        let _ = self.rotation.await;
         self.reports.abort();
         // Cancelled, as asked. After it nobody but us holds the store, which then puts its log into the database.
         let _ = self.reports.await;
@@ -202,6 +208,19 @@ async fn open(
             let (store, commits) = Postgres::open(url.expose(), &settings.node_name(), key).await?;
             Ok((Arc::new(store), commits))
         }
+    }
+}
+
+/// Replaces keys that sign bodies when their time has come.
+async fn rotate_body_keys(service: Arc<Service>, after: Duration) {
+    let pause = (after / 10).clamp(Duration::from_millis(200), Duration::from_secs(3600));
+    loop {
+        match service.rotate_old_body_keys(after).await {
+            Ok(0) => {}
+            Ok(applications) => tracing::info!(applications, "replaced keys that sign bodies"),
+            Err(error) => tracing::error!(%error, "failed to replace keys that sign bodies; trying again"),
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -245,6 +264,9 @@ impl AddressPolicy for Addresses {
         Target::check_url(url).map_err(|e| e.to_string())?;
         self.guard.check_url(url).map_err(|blocked| blocked.to_string())
     }
+    fn check_queue(&self, endpoint: &Endpoint) -> Result<(), String> {
+        self.client.queue(endpoint).map(|_| ()).map_err(|e| e.to_string())
+    }
     fn shake_hands<'a>(&'a self, endpoint: &'a Endpoint, how: service::Handshake) -> Agreement<'a> {
         let how = match how {
             service::Handshake::HookSecret => outbound::Handshake::HookSecret,
@@ -269,6 +291,9 @@ impl SecretMaker for Keys {
     }
     fn check(&self, secret: &Secret) -> Result<(), String> {
         SigningKey::new(secret).map(|_| ()).map_err(|e| e.to_string())
+    }
+    fn generate_body_key(&self) -> BodyKey {
+        outbound::jws::generate_body_key()
     }
 }
 

@@ -92,7 +92,7 @@
     const update = () => {
       for (const u of updates) u();
       const n = boxes(tree).filter((b) => b.checked).length;
-      if (boxes(tree).length) count.textContent = n ? `${n} event type${n > 1 ? "s" : ""} selected` : "Receiving all events";
+      if (boxes(tree).length) count.textContent = n ? `${n} event type${n > 1 ? "s" : ""} selected` : tree.dataset.none ?? "Receiving all events";
     };
     for (const group of tree.querySelectorAll("fieldset[data-group]")) {
       const legend = group.querySelector("legend");

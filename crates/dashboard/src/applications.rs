@@ -84,7 +84,7 @@ pub(crate) async fn list(visitor: Visitor, Query(query): Query) -> Page {
             id: app.id.to_string(),
             uid: app.uid.as_ref().map(ToString::to_string).unwrap_or_default(),
             path: app_path(app),
-            platform: app.options.platform.clone().unwrap_or_default(),
+            platform: service::platform::about(app).title.to_owned(),
             endpoints: count(endpoints.len(), "endpoint"),
             mark,
             health,
@@ -114,7 +114,8 @@ pub(crate) async fn new(visitor: Visitor) -> Page {
 
 fn new_form(visitor: &Visitor) -> FormPage {
     let frame = Frame::new(visitor, "Create an application").below("Applications", "/applications");
-    FormPage { frame, action: "/applications".to_owned(), button: "Create application", ..FormPage::default() }
+    let action = "/applications".to_owned();
+    FormPage { frame, action, button: "Create application", platforms: platforms().collect(), ..FormPage::default() }
 }
 
 pub(crate) async fn create(visitor: Visitor, Form(form): Form) -> Answer {

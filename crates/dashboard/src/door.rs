@@ -7,6 +7,11 @@ use http::{HeaderMap, HeaderValue, Method, header};
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The same for a page whose form goes to another origin too.
+pub(crate) fn policy_for(origin: &str) -> String {
+    POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}"))
+}
+
 /// Refuses forms that another site sends, and sets the headers that keep pages to themselves.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let mut response =
@@ -16,8 +21,9 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
             next.run(request).await
         };
     let headers = response.headers_mut();
+    // A page may have said itself where its form goes.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
         // Pages hold names and work of students: they belong in no cache.

@@ -7,6 +7,7 @@ use crate::{
     health::{self, Health},
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
     session::Visitor,
+    student_data::ConsentShown,
     words::{Mark, When, millis, pretty, status_code},
 };
 use askama::Template;
@@ -89,6 +90,8 @@ pub(crate) struct OverviewPage {
     may_see_secret: bool,
     may_rotate: bool,
     old_secrets: usize,
+    has_body_secret: bool,
+    consent: ConsentShown,
     created: When,
     updated: When,
     attempts: Vec<Row>,
@@ -118,6 +121,8 @@ impl OverviewPage {
             may_see_secret: visitor.can(Capability::ViewEndpointSecret),
             may_rotate: visitor.can(Capability::ManageEndpointSecret),
             old_secrets: e.secrets.valid_at(now).count() - 1,
+            has_body_secret: e.secrets.body.is_some(),
+            consent: ConsentShown::read(visitor, scope, e).await?,
             created: When::new(e.created_at, now),
             updated: When::new(e.updated_at, now),
             attempts: rows(visitor, scope, &attempts.items).await?,
@@ -220,7 +225,7 @@ pub(crate) async fn logs(visitor: Visitor, Path((app, endpoint)): Path<(String, 
         newer: if newer { to("newer", attempts.items.first()) } else { String::new() },
         older: if older { to("older", attempts.items.last()) } else { String::new() },
         rows: rows(&visitor, &scope, &attempts.items).await?,
-        types: catalogue(&visitor, false).await?.iter().map(|t| t.name.to_string()).collect(),
+        types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         status,
         event,
         head,
@@ -290,7 +295,7 @@ async fn testing_page(
 ) -> Result<TestingPage, ServiceError> {
     let head = Head::read(visitor, scope, e, "testing").await?;
     let listens = |name: &str| e.event_types.as_ref().is_none_or(|t| t.iter().any(|t| t.as_str() == name));
-    let types = catalogue(visitor, true).await?;
+    let types = catalogue(visitor, scope, true).await?;
     let types: Vec<_> = types.into_iter().filter(|t| listens(t.name.as_str())).collect();
     let event = fields.some("event").or_else(|| types.first().map(|t| t.name.to_string())).unwrap_or_default();
     let example = types.iter().find(|t| t.name.as_str() == event).and_then(|t| t.example(0));

@@ -2,19 +2,20 @@
 
 use crate::{
     endpoint::{address, path},
-    events::{Group, catalogue, grouped, personal},
+    events::{Group, catalogue, grouped},
     form::{Fields, Form},
     health,
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
     session::Visitor,
+    student_data::{Asked, agreed},
     words::{Mark, count},
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Application, Endpoint, Order, PageQuery};
+use domain::{Endpoint, Order, PageQuery};
 use service::{
     AppScope, Capability, Patch, ServiceError,
-    endpoints::{EndpointExtras, EndpointInput},
+    endpoints::{EndpointChange, EndpointExtras, EndpointInput},
 };
 use std::collections::BTreeMap;
 
@@ -110,11 +111,12 @@ struct NewPage {
     events: Vec<String>,
     groups: Vec<Group>,
     total: usize,
-    /// Who will get it.
-    host: String,
-    personal: Vec<(String, &'static str)>,
-    /// Of types whose schema says nothing about people.
-    silent: usize,
+    /// Whether nothing is sent while nothing is ticked.
+    only_selected: bool,
+    /// How the address is asked before it is saved.
+    handshake: String,
+    /// What is asked before student data leaves, if any does.
+    asked: Option<Asked>,
     url_problem: String,
     problem: String,
 }
@@ -129,18 +131,17 @@ impl NewPage {
     }
 }
 
-async fn new_page(visitor: &Visitor, app: &Application, form: &Fields, step: Step) -> Result<NewPage, ServiceError> {
-    let types = catalogue(visitor, true).await?;
+async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step) -> Result<NewPage, ServiceError> {
+    let app = scope.application();
+    let types = catalogue(visitor, scope, false).await?;
     let events = form.all("event");
-    let leaving: Vec<_> =
-        types.iter().filter(|t| events.is_empty() || events.iter().any(|e| e == t.name.as_str())).collect();
-    let mut data: BTreeMap<String, &'static str> = BTreeMap::new();
-    let mut silent = 0;
-    for t in leaving {
-        let of = personal(t);
-        silent += usize::from(of.is_empty());
-        data.extend(of);
-    }
+    let asked = match step {
+        Step::Review => {
+            let disclosure = visitor.service().disclosure_of_new(scope, change(form)).await?;
+            disclosure.is_asked().then(|| Asked::of(disclosure, form))
+        }
+        Step::Address | Step::Events => None,
+    };
     let path = app_path(app);
     Ok(NewPage {
         frame: Frame::of(visitor, app, Room::Endpoints, "Add an endpoint").below("Endpoints", path.clone()),
@@ -149,20 +150,30 @@ async fn new_page(visitor: &Visitor, app: &Application, form: &Fields, step: Ste
         description: form.get("description").to_owned(),
         groups: grouped(&types, &events, &path),
         total: types.len(),
+        only_selected: service::platform::about(app).defaults.options().only_selected,
+        handshake: form.get("handshake").to_owned(),
         events,
-        host: url::Url::parse(form.get("url")).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
-        personal: data.into_iter().collect(),
-        silent,
+        asked,
         url_problem: String::new(),
         problem: String::new(),
         path,
     })
 }
 
+/// What the form says so far. What it does not say is as the application's platform has it.
+fn change(form: &Fields) -> EndpointChange {
+    let events = form.all("event");
+    EndpointChange {
+        url: Some(form.get("url").to_owned()),
+        event_types: if events.is_empty() { Patch::Keep } else { Patch::Set(events) },
+        ..EndpointChange::default()
+    }
+}
+
 pub(crate) async fn new(visitor: Visitor, Path(app): Path<String>) -> Page {
     visitor.actor.must_have(Capability::ManageEndpoint)?;
     let scope = visitor.service().open(&visitor.actor, &app).await?;
-    show(&new_page(&visitor, scope.application(), &Fields::default(), Step::Address).await?)
+    show(&new_page(&visitor, &scope, &Fields::default(), Step::Address).await?)
 }
 
 /// One step forward or back. The address is checked at the first step already, by the rule that creating has.
@@ -175,22 +186,25 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         _ => Step::Review,
     };
     if wanted != Step::Address
-        && let Err(e) = visitor.service().may_have_address(&scope, form.get("url"))
+        && let Err(e) = visitor.service().may_have_address(&scope, form.get("url")).await
     {
         if !is_about_input(&e) {
             return Err(e.into());
         }
-        let mut page = new_page(&visitor, app, &form, Step::Address).await?;
+        let mut page = new_page(&visitor, &scope, &form, Step::Address).await?;
         page.url_problem = in_words(&e);
         return Ok(show(&page)?.into_response());
     }
     if form.get("go") != "create" {
-        return Ok(show(&new_page(&visitor, app, &form, wanted).await?)?.into_response());
+        return Ok(show(&new_page(&visitor, &scope, &form, wanted).await?)?.into_response());
     }
-    if !form.ticked("agreed") {
-        let mut page = new_page(&visitor, app, &form, Step::Review).await?;
-        page.problem = "Tick the box to confirm who will get this data.".to_owned();
-        return Ok(show(&page)?.into_response());
+    let agreed = agreed(&form);
+    if agreed == Patch::Keep {
+        let mut page = new_page(&visitor, &scope, &form, Step::Review).await?;
+        if page.asked.is_some() {
+            page.problem = "Tick the box to confirm who will get this data.".to_owned();
+            return Ok(show(&page)?.into_response());
+        }
     }
     let events = form.all("event");
     let input = EndpointInput {
@@ -205,8 +219,11 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         metadata: BTreeMap::new(),
         version: 1,
         headers: None,
-        // As the form said, whatever the platform does with endpoints that tick nothing.
-        extras: EndpointExtras { only_selected: Patch::Set(false), ..EndpointExtras::default() },
+        extras: EndpointExtras {
+            student_data: agreed,
+            handshake: Patch::replace(form.some("handshake")),
+            ..EndpointExtras::default()
+        },
     };
     match visitor.service().create_endpoint(&scope, input).await {
         Ok(endpoint) => {
@@ -214,7 +231,7 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
             Ok(go(&path(app, &endpoint)))
         }
         Err(e) if is_about_input(&e) => {
-            let mut page = new_page(&visitor, app, &form, Step::Review).await?;
+            let mut page = new_page(&visitor, &scope, &form, Step::Review).await?;
             page.problem = in_words(&e);
             Ok(show(&page)?.into_response())
         }

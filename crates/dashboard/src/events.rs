@@ -7,12 +7,12 @@ use crate::{
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::{EventType, Order, PageQuery};
+use domain::EventType;
 use serde_json::Value;
-use service::ServiceError;
-
-/// Event types at most on one page, and in one form.
-const MOST: usize = 1_000;
+use service::{
+    AppScope, ServiceError,
+    student_data::{DataClass, personal_fields},
+};
 
 /// An event type in a list or a form.
 pub(crate) struct Choice {
@@ -30,10 +30,13 @@ pub(crate) struct Group {
     pub(crate) chosen: usize,
 }
 
-/// All event types that the visitor may see.
-pub(crate) async fn catalogue(visitor: &Visitor, with_content: bool) -> Result<Vec<EventType>, ServiceError> {
-    let page = PageQuery { limit: MOST, cursor: None, order: Order::Ascending };
-    Ok(visitor.service().event_types(&visitor.actor, false, with_content, page).await?.items)
+/// All event types that an application's endpoints can choose from.
+pub(crate) async fn catalogue(
+    visitor: &Visitor,
+    scope: &AppScope,
+    with_content: bool,
+) -> Result<Vec<EventType>, ServiceError> {
+    visitor.service().offered_event_types(scope, with_content).await
 }
 
 /// By family: as the catalogue says, or else by the first word of the name.
@@ -95,20 +98,14 @@ fn fields(schema: &Value, depth: usize, out: &mut Vec<Field>) {
     }
 }
 
-/// What of a type's payload is about a person: path and class, as its schema says under `x-personal-data`.
-pub(crate) fn personal(event_type: &EventType) -> Vec<(String, &'static str)> {
-    let schema = event_type.schemas.as_ref().and_then(|s| s.get("1"));
-    let listed = schema.and_then(|s| s["x-personal-data"].as_array()).cloned().unwrap_or_default();
-    let word = |class: Option<&str>| match class {
-        Some("direct") => "names a person",
-        Some("indirect") => "leads to a person",
-        Some("record") => "says what a person did or achieved",
-        _ => "is what a person made or said",
-    };
-    listed
-        .iter()
-        .filter_map(|d| Some((d["path"].as_str()?.trim_start_matches("$.").to_owned(), word(d["class"].as_str()))))
-        .collect()
+/// How closely a piece of data belongs to a person, in words.
+pub(crate) fn class_in_words(class: DataClass) -> &'static str {
+    match class {
+        DataClass::Direct => "names a person",
+        DataClass::Indirect => "leads to a person",
+        DataClass::Record => "says what a person did or achieved",
+        DataClass::Content => "is what a person made or said",
+    }
 }
 
 #[derive(Template)]
@@ -122,7 +119,7 @@ struct ListPage {
 pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
-    let types = catalogue(&visitor, false).await?;
+    let types = catalogue(&visitor, &scope, false).await?;
     let frame = Frame::of(&visitor, app, Room::Events, "Event types");
     render(&ListPage { frame, groups: grouped(&types, &[], &app_path(app)), total: types.len() })
 }
@@ -147,7 +144,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
     let t = visitor.service().event_type(&visitor.actor, &name).await?;
-    let schema = t.schemas.as_ref().and_then(|s| s.get("1"));
+    let schema = t.newest_schema();
     let mut found = Vec::new();
     if let Some(schema) = schema {
         fields(schema, 0, &mut found);
@@ -174,7 +171,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
         fields: found,
         example: text(t.example(0)),
         schema: text(shown.as_ref()),
-        personal: personal(&t),
+        personal: personal_fields(&t).into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
         listeners,
     })
 }

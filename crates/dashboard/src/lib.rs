@@ -7,18 +7,25 @@
 mod activity;
 mod applications;
 mod assets;
+mod body_secret;
+mod classroom;
 mod door;
 mod endpoint;
 mod endpoints;
 mod events;
+mod expressions;
 mod form;
 mod health;
 mod messages;
 mod page;
+mod queue;
 mod repair;
 mod session;
 mod settings_of_endpoint;
 mod sign_in;
+mod student_data;
+mod submissions;
+mod tools;
 mod words;
 
 use axum::{
@@ -65,6 +72,18 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))
+        .route(&app("/tools"), get(tools::list))
+        .route(&app("/tools/account"), post(tools::save_account))
+        .route(&app("/tools/keys"), post(tools::create_key))
+        .route(&app("/tools/keys/{key}/state"), post(tools::switch_key))
+        .route(&app("/tools/keys/{key}/delete"), get(tools::confirm_delete_key).post(tools::delete_key))
+        .route(&app("/tools/installed"), post(tools::create_tool))
+        .route(&app("/tools/installed/{tool}/state"), post(tools::switch_tool))
+        .route(&app("/tools/installed/{tool}/delete"), get(tools::confirm_delete_tool).post(tools::delete_tool))
+        .route(&app("/tools/invitations"), post(tools::invite))
+        .route(&app("/tools/invitations/{key}/withdraw"), post(tools::withdraw))
+        .route(&app("/webhook"), get(classroom::show).post(classroom::save))
+        .route(&app("/submissions"), get(submissions::list))
         .route(&app("/events"), get(events::list))
         .route(&app("/events/{name}"), get(events::show))
         .route(ENDPOINT, get(endpoint::overview))
@@ -73,6 +92,10 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/activity"), get(activity::show))
         .route(&endpoint("/advanced"), get(settings_of_endpoint::advanced))
         .route(&endpoint("/edit/{fact}"), get(settings_of_endpoint::edit).post(settings_of_endpoint::save))
+        .route(&endpoint("/expressions"), get(expressions::show).post(expressions::run))
+        .route(&endpoint("/student-data"), get(student_data::show).post(student_data::save))
+        .route(&endpoint("/body-secret"), get(body_secret::show).post(body_secret::reveal))
+        .route(&endpoint("/body-secret/refresh"), get(body_secret::confirm).post(body_secret::refresh))
         .route(&endpoint("/state"), post(settings_of_endpoint::switch))
         .route(&endpoint("/secret"), post(settings_of_endpoint::reveal))
         .route(&endpoint("/rotate"), get(settings_of_endpoint::confirm_rotate).post(settings_of_endpoint::rotate))

@@ -91,7 +91,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         rows,
         find: find.to_owned(),
         problem,
-        types: catalogue(&visitor, false).await?.iter().map(|t| t.name.to_string()).collect(),
+        types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
         event: event.clone(),
         channel: channel.clone(),

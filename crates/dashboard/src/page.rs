@@ -26,10 +26,16 @@ pub(crate) struct Frame {
 /// The rooms of an application, at the side.
 pub(crate) struct Rail {
     pub(crate) name: String,
+    /// Its platform's name for people.
     pub(crate) platform: String,
     /// `/applications/app_…`.
     pub(crate) path: String,
     pub(crate) room: Room,
+    /// Whether it may have tools of Canvas.
+    pub(crate) tools: bool,
+    /// Whether the secret travels in the body there: then there is a page for that.
+    pub(crate) has_webhook_settings: bool,
+    pub(crate) has_submissions: bool,
 }
 
 /// A room of an application.
@@ -38,6 +44,9 @@ pub(crate) enum Room {
     Endpoints,
     Messages,
     Events,
+    Tools,
+    WebhookSettings,
+    Submissions,
     Settings,
 }
 
@@ -47,6 +56,9 @@ impl Rail {
             Room::Endpoints => "endpoints",
             Room::Messages => "messages",
             Room::Events => "events",
+            Room::Tools => "tools",
+            Room::WebhookSettings => "webhook",
+            Room::Submissions => "submissions",
             Room::Settings => "settings",
         }
     }
@@ -78,11 +90,15 @@ impl Frame {
     }
     /// Of a page in an application.
     pub(crate) fn of(visitor: &Visitor, app: &Application, room: Room, title: impl Into<String>) -> Self {
+        let about = service::platform::about(app);
         let rail = Rail {
             name: app.name.clone(),
-            platform: app.options.platform.clone().unwrap_or_default(),
+            platform: about.title.to_owned(),
             path: app_path(app),
             room,
+            tools: service::lti::has_tools(app),
+            has_webhook_settings: about.defaults.body_secret,
+            has_submissions: about.has_submissions,
         };
         let mut frame = Self::new(visitor, title);
         if visitor.is_operator() {
@@ -273,7 +289,15 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_text_in_titles_crumbs_notices_attributes_and_bodies() {
-        let rail = Rail { name: HOSTILE.into(), platform: HOSTILE.into(), path: HOSTILE.into(), room: Room::Events };
+        let rail = Rail {
+            name: HOSTILE.into(),
+            platform: HOSTILE.into(),
+            path: HOSTILE.into(),
+            room: Room::Events,
+            tools: true,
+            has_webhook_settings: true,
+            has_submissions: true,
+        };
         let page = ConfirmPage {
             frame: Frame {
                 title: HOSTILE.into(),

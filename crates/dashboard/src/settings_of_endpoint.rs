@@ -6,12 +6,19 @@ use crate::{
     events::{Group, catalogue, grouped},
     form::{Fields, Form},
     page::{Answer, Frame, Page, PageError, app_path, go, in_words, is_about_input, show},
+    queue,
     session::Visitor,
+    student_data::{Asked, agreed},
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
 use domain::{Endpoint, RetrySchedule};
-use service::{AppScope, Capability, Patch, ServiceError, endpoints::EndpointChange, headers::ShownHeaders};
+use service::{
+    AppScope, Capability, Patch, ServiceError,
+    endpoints::{EndpointChange, EndpointExtras},
+    headers::ShownHeaders,
+    platform::retry_presets,
+};
 use std::{collections::BTreeMap, fmt::Display};
 
 type At = Path<(String, String)>;
@@ -26,10 +33,16 @@ struct AdvancedPage {
     retry: String,
     statuses: String,
     ordered: bool,
+    queue: String,
     format: &'static str,
     format_words: &'static str,
     filter: String,
     transform: String,
+    signed: bool,
+    https_only: bool,
+    only_selected: bool,
+    has_body_secret: bool,
+    may_transform: bool,
     headers: Vec<(String, String)>,
 }
 
@@ -65,10 +78,16 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         },
         statuses: if e.options.final_statuses.is_empty() { "none".to_owned() } else { list(&e.options.final_statuses) },
         ordered: e.options.ordered,
+        queue: queue::in_words(&e),
         format: e.options.format.name(),
         format_words: e.options.format.description(),
         filter: e.options.filter.clone().unwrap_or_default(),
         transform: e.options.transform.clone().unwrap_or_default(),
+        signed: !e.options.unsigned,
+        https_only: e.options.https_only,
+        only_selected: e.options.only_selected,
+        has_body_secret: e.secrets.body.is_some(),
+        may_transform: visitor.can(Capability::ManageEndpoint) && visitor.can(Capability::ManageTransformations),
         headers: headers.into_iter().chain(hidden).collect(),
     })
 }
@@ -85,10 +104,12 @@ enum Fact {
     Retry,
     Statuses,
     Ordered,
+    Queue,
     Headers,
     Format,
-    Filter,
-    Transform,
+    Signature,
+    HttpsOnly,
+    OnlySelected,
 }
 
 impl Fact {
@@ -103,10 +124,12 @@ impl Fact {
             "retry" => Self::Retry,
             "statuses" => Self::Statuses,
             "ordered" => Self::Ordered,
+            "queue" => Self::Queue,
             "headers" => Self::Headers,
             "format" => Self::Format,
-            "filter" => Self::Filter,
-            "transform" => Self::Transform,
+            "signature" => Self::Signature,
+            "https-only" => Self::HttpsOnly,
+            "only-selected" => Self::OnlySelected,
             _ => return Err(PageError::NotFound),
         })
     }
@@ -115,7 +138,7 @@ impl Fact {
         match self {
             Self::Url => ("Address", "Where messages go. The next try of what waits uses the new address."),
             Self::Description => ("Description", "For people, such as who runs the receiver."),
-            Self::Events => ("Events", "Nothing ticked means all events, also those that are added later."),
+            Self::Events => ("Events", "Tick what the receiver should hear of."),
             Self::Channels => {
                 ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
             }
@@ -128,14 +151,23 @@ impl Fact {
             }
             Self::Statuses => ("Final answers", "HTTP statuses after which no try follows, such as 404, 422."),
             Self::Ordered => ("Keep order", "Messages with the same order key go one after the other."),
+            Self::Queue => ("Transport", queue::HINT),
             Self::Headers => (
                 "Headers",
                 "One per line, as name: value. A line with dots for a value keeps the value that is stored; a line \
                  that is left out removes the header.",
             ),
             Self::Format => ("Format", "How the payload is put on the wire."),
-            Self::Filter => ("Filter", "A jq expression: a message is only sent if it says true. Empty sends all."),
-            Self::Transform => ("Transform", "A jq expression that makes the payload anew. Empty leaves it as it is."),
+            Self::Signature => (
+                "Signature headers",
+                "Send the headers by which a receiver can check that an event comes from here. Receivers that do not \
+                 know them do not mind.",
+            ),
+            Self::HttpsOnly => ("Https only", "Take only addresses that begin with https://."),
+            Self::OnlySelected => (
+                "Nothing ticked means nothing",
+                "While no event is ticked, send nothing. Otherwise all events are sent.",
+            ),
         }
     }
     /// The tab it is shown on.
@@ -144,6 +176,13 @@ impl Fact {
             Self::Url | Self::Description | Self::Events | Self::Channels => "",
             _ => "/advanced",
         }
+    }
+    /// Whether it decides what leaves about people, and to whom.
+    fn is_about_disclosure(self) -> bool {
+        matches!(self, Self::Url | Self::Events | Self::Channels | Self::Format | Self::OnlySelected)
+    }
+    fn is_switch(self) -> bool {
+        matches!(self, Self::Ordered | Self::Signature | Self::HttpsOnly | Self::OnlySelected)
     }
 }
 
@@ -157,6 +196,12 @@ struct EditPage {
     value: String,
     groups: Vec<Group>,
     formats: Vec<(&'static str, &'static str)>,
+    /// Ready-made waits, each one click: name, words.
+    presets: Vec<(&'static str, &'static str)>,
+    /// Whether nothing is sent while nothing is ticked.
+    only_selected: bool,
+    /// What is asked before more leaves about people.
+    asked: Option<Asked>,
     action: String,
     back: String,
     problem: String,
@@ -166,15 +211,15 @@ impl EditPage {
     fn is(&self, kind: &str) -> bool {
         kind == match self.fact {
             Fact::Events => "events",
-            Fact::Ordered => "ordered",
-            Fact::Headers | Fact::Filter | Fact::Transform => "lines",
+            fact if fact.is_switch() => "switch",
+            Fact::Queue | Fact::Headers => "lines",
             Fact::Format => "format",
             _ => "line",
         }
     }
 }
 
-const HIDDEN: &str = "••••••";
+pub(crate) const HIDDEN: &str = "••••••";
 
 async fn edit_page(
     visitor: &Visitor,
@@ -182,7 +227,9 @@ async fn edit_page(
     e: &Endpoint,
     fact: Fact,
     word: &str,
+    form: Option<&Fields>,
 ) -> Result<EditPage, ServiceError> {
+    let on = |is: bool| if is { "on" } else { "" }.to_owned();
     let value = match fact {
         Fact::Url => e.url.clone(),
         Fact::Description => e.description.clone(),
@@ -192,7 +239,11 @@ async fn edit_page(
         Fact::Concurrency => or_default(e.options.concurrency, ""),
         Fact::Retry => e.options.retry_schedule.as_ref().map(|s| s.to_string().replace(',', ", ")).unwrap_or_default(),
         Fact::Statuses => list(&e.options.final_statuses),
-        Fact::Ordered => if e.options.ordered { "on" } else { "" }.to_owned(),
+        Fact::Ordered => on(e.options.ordered),
+        Fact::Signature => on(!e.options.unsigned),
+        Fact::HttpsOnly => on(e.options.https_only),
+        Fact::OnlySelected => on(e.options.only_selected),
+        Fact::Queue => queue::lines(e),
         Fact::Headers => {
             let shown = visitor.service().endpoint_headers(scope, &e.id.to_string()).await?;
             let open = shown.headers.iter().map(|(n, v)| format!("{n}: {v}"));
@@ -200,12 +251,12 @@ async fn edit_page(
             lines.join("\n")
         }
         Fact::Format => e.options.format.name().to_owned(),
-        Fact::Filter => e.options.filter.clone().unwrap_or_default(),
-        Fact::Transform => e.options.transform.clone().unwrap_or_default(),
     };
+    let value = form.map_or(value, |form| form.get("value").to_owned());
     let groups = if fact == Fact::Events {
-        let chosen: Vec<_> = e.event_types.iter().flatten().map(ToString::to_string).collect();
-        grouped(&catalogue(visitor, false).await?, &chosen, &app_path(scope.application()))
+        let stored = || e.event_types.iter().flatten().map(ToString::to_string).collect();
+        let chosen: Vec<_> = form.map_or_else(stored, |form| form.all("event"));
+        grouped(&catalogue(visitor, scope, false).await?, &chosen, &app_path(scope.application()))
     } else {
         Vec::new()
     };
@@ -219,6 +270,9 @@ async fn edit_page(
         value,
         groups,
         formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        presets: if fact == Fact::Retry { retry_presets().map(|p| (p.name, p.title)).collect() } else { Vec::new() },
+        only_selected: e.options.only_selected,
+        asked: None,
         action: format!("{here}/edit/{word}"),
         back: format!("{here}{}", fact.tab()),
         problem: String::new(),
@@ -229,7 +283,7 @@ pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(St
     visitor.actor.must_have(Capability::ManageEndpoint)?;
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
-    show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word).await?)
+    show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word, None).await?)
 }
 
 fn words_in(text: &str) -> Vec<String> {
@@ -256,6 +310,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Channels => change.channels = some(words_in(text)),
         Fact::Rate => change.throttle_rate = number(text)?,
         Fact::Concurrency => change.extras.concurrency = number(text)?,
+        Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset")),
         Fact::Retry if text.is_empty() => change.extras.retry_schedule = Patch::Clear,
         Fact::Retry => {
             let schedule: RetrySchedule = text.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
@@ -268,11 +323,18 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         }
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
-        Fact::Filter => change.extras.filter = Patch::replace(form.some("value")),
-        Fact::Transform => change.extras.transform = Patch::replace(form.some("value")),
+        Fact::Signature => change.extras.signature_headers = Patch::Set(form.ticked("value")),
+        Fact::HttpsOnly => change.extras.https_only = Patch::Set(form.ticked("value")),
+        Fact::OnlySelected => change.extras.only_selected = Patch::Set(form.ticked("value")),
+        Fact::Queue => change = queue::change(text)?,
         Fact::Headers => {}
     }
     Ok(change)
+}
+
+/// A ready-made choice of waits, with all that belongs to it.
+pub(crate) fn preset(name: &str) -> EndpointExtras {
+    EndpointExtras { retry_preset: Patch::Set(name.to_owned()), ..EndpointExtras::default() }
 }
 
 /// Headers as lines: those that were left out are removed, hidden values stay.
@@ -308,7 +370,26 @@ pub(crate) async fn save(
             }
         }
         fact => match change(fact, &form) {
-            Ok(change) => Ok(visitor.service().patch_endpoint(&scope, &endpoint, change).await.map(|_| ())),
+            Ok(mut change) => {
+                change.extras.student_data = agreed(&form);
+                if fact.is_about_disclosure() && change.extras.student_data == Patch::Keep {
+                    match visitor.service().disclosure_after(&scope, &endpoint, change.clone()).await {
+                        Ok(None) => {}
+                        Ok(Some(disclosure)) => {
+                            let mut page = edit_page(&visitor, &scope, &e, fact, &word, Some(&form)).await?;
+                            if form.ticked("asked") {
+                                page.problem = "Tick the box to confirm who gets this data.".to_owned();
+                            }
+                            page.asked = Some(Asked::of(disclosure, &form));
+                            return Ok(show(&page)?.into_response());
+                        }
+                        // Saving says the same, beside the field.
+                        Err(error) if is_about_input(&error) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Ok(visitor.service().patch_endpoint(&scope, &endpoint, change).await.map(|_| ()))
+            }
             Err(problem) => Err(problem),
         },
     };
@@ -321,8 +402,7 @@ pub(crate) async fn save(
         Ok(Err(e)) => return Err(e.into()),
         Err(problem) => problem,
     };
-    let mut page = edit_page(&visitor, &scope, &e, fact, &word).await?;
-    page.value = form.get("value").to_owned();
+    let mut page = edit_page(&visitor, &scope, &e, fact, &word, Some(&form)).await?;
     page.problem = problem;
     Ok(show(&page)?.into_response())
 }

@@ -1,21 +1,19 @@
-//! The engine: takes what commits hand over, runs the lanes, sends, records.
+//! The engine: takes what commits hand over and runs the lanes.
 //!
-//! [`Shared::deliver`] is the one way of a delivery from lease to recorded result. Everything around it decides only
+//! [`Shared::deliver`] (in `deliver.rs`) is the one way of a delivery from lease to recorded result. Everything around it decides only
 //! when it runs: a lane asks for the next thing to do ([`crate::lane::Next`]), [`Shared::pump`] does it.
 
 use crate::{
-    lane::{Lane, Limits, Next, Seat, TryResult, is_fresh},
-    prepare::{NotSent, Prepared, without_body_secret},
+    given_up::GivenUp,
+    jws::Signers,
+    lane::{Lane, Limits, Next, Seat, is_fresh},
+    prepare::Prepared,
     rate::Rate,
-    report::{Happened, LastAttempt, Reporter},
-    response::response_text,
+    report::Reporter,
     timers::Timers,
 };
-use domain::{
-    AppKey, AttemptId, Endpoint, EndpointKey, EndpointRef, Outcome, RetrySchedule, Timestamp, Trigger,
-    retry::{Verdict, decide},
-};
-use outbound::{Client, OutgoingRequest};
+use domain::{AppKey, Endpoint, EndpointKey, EndpointRef, RetrySchedule, Timestamp, Trigger, queue::Transport};
+use outbound::Client;
 use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
@@ -26,7 +24,7 @@ use std::{
     time::Duration,
 };
 use store::{
-    AppEntry, Birth, Commit, Directory, Ids, Leased, Leases, NewAttempt, Record, Settle, Store, StoreError,
+    AppEntry, Birth, Changed, Commit, Directory, Ids, Leased, Leases, Record, Settle, Store, StoreError,
     queue::SharedTicket,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -40,13 +38,15 @@ const DELIVERY_BYTES: usize = 1024;
 /// The unit of the memory budget.
 const BUDGET_UNIT: usize = 1024;
 /// The longest that the timer sleeps, so that a clock that stepped is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Between two looks for lanes with nothing to do.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// Before records that could not be written are handed in again, and failed claims repeated.
 const WRITE_AGAIN: Duration = Duration::from_millis(200);
 /// Deliveries cancelled in one commit.
 const CANCEL_STEP: usize = 500;
+/// Requests at the same time to a queue that does not say.
+const QUEUE_CONCURRENCY: u16 = 4;
 /// Endpoints kept ready to send.
 const TARGETS: usize = 20_000;
 
@@ -81,20 +81,22 @@ pub struct EngineParts {
     pub settings: EngineSettings,
 }
 
-struct Figures {
-    delivered: metrics::Counter,
-    failed: metrics::Counter,
-    attempts_failed: metrics::Counter,
-    duration: metrics::Histogram,
+pub(crate) struct Figures {
+    pub(crate) delivered: metrics::Counter,
+    pub(crate) failed: metrics::Counter,
+    pub(crate) attempts_failed: metrics::Counter,
+    pub(crate) duration: metrics::Histogram,
 }
 
 /// What all tasks of an engine share.
 pub(crate) struct Shared {
     pub(crate) parts: EngineParts,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     lanes: Mutex<HashMap<EndpointKey, Lane>>,
     app_rates: Mutex<HashMap<AppKey, Rate>>,
-    targets: Cache<EndpointKey, Arc<Prepared>>,
+    pub(crate) targets: Cache<EndpointKey, Arc<Prepared>>,
+    pub(crate) signers: Signers,
+    pub(crate) given_up: GivenUp,
     timers: Mutex<Timers>,
     timers_changed: Notify,
     budget: Arc<Semaphore>,
@@ -102,7 +104,7 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     on_wire: AtomicUsize,
     off_wire: Notify,
-    figures: Figures,
+    pub(crate) figures: Figures,
 }
 
 /// Runs deliveries until it is stopped.
@@ -143,6 +145,8 @@ impl Engine {
         let backlog = store.backlog().await?;
         let units = (parts.settings.memory_budget / BUDGET_UNIT).clamp(1024, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
+            signers: Signers::new(store.clone()),
+            given_up: GivenUp::default(),
             store,
             lanes: Mutex::default(),
             app_rates: Mutex::default(),
@@ -252,7 +256,7 @@ impl Shared {
         self.budget.clone().try_acquire_many_owned(u32::try_from(units).ok()?).ok()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.parts.ids.now()
     }
 
@@ -271,10 +275,11 @@ impl Shared {
                     }
                 });
             }
-            for app in commit.changed {
-                match app {
-                    Some(app) => self.parts.directory.changed_elsewhere(app),
-                    None => self.parts.directory.forget_all(),
+            for changed in commit.changed {
+                match changed {
+                    Changed::Application(app) => self.parts.directory.changed_elsewhere(app),
+                    Changed::EventTypes => self.parts.directory.forget_schemas(),
+                    Changed::Everything => self.parts.directory.forget_all(),
                 }
             }
             if let Some(leases) = commit.leases {
@@ -353,6 +358,7 @@ impl Shared {
     fn forget_idle(&self, now: Timestamp) {
         self.lock_lanes().retain(|_, lane| !lane.is_idle(now));
         self.app_rates.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, rate| !rate.is_idle(now));
+        self.given_up.forget_old(now);
     }
 
     fn wake_at(&self, lane: &mut Lane, at: Timestamp) {
@@ -416,13 +422,18 @@ impl Shared {
         }
     }
 
-    fn limits(&self, endpoint: Option<&Endpoint>) -> Limits {
-        let concurrency = endpoint.and_then(|e| e.options.concurrency).unwrap_or(self.parts.settings.concurrency);
+    pub(crate) fn limits(&self, endpoint: Option<&Endpoint>) -> Limits {
+        let usual = match endpoint {
+            // Fewer requests at the same time: what waits meanwhile travels together.
+            Some(e) if e.options.transport == Transport::Sqs => self.parts.settings.concurrency.min(QUEUE_CONCURRENCY),
+            _ => self.parts.settings.concurrency,
+        };
+        let concurrency = endpoint.and_then(|e| e.options.concurrency).unwrap_or(usual);
         Limits { concurrency: usize::from(concurrency.max(1)), rate: endpoint.and_then(|e| e.throttle_rate) }
     }
 
     /// Until when an application's own rate holds a delivery back.
-    fn application_waits(&self, entry: &AppEntry, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn application_waits(&self, entry: &AppEntry, now: Timestamp) -> Option<Timestamp> {
         let rate = entry.application.throttle_rate?;
         let mut rates = self.app_rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.entry(entry.application.key).or_default().take(rate, now).err()
@@ -511,7 +522,7 @@ impl Shared {
     }
 
     /// Gives up a delivery that was not sent. A manual try of a settled one leaves it as it was.
-    fn not_sent(&self, job: Leased) {
+    pub(crate) fn not_sent(&self, job: Leased) {
         let settle = if job.trigger == Trigger::Manual { Settle::AsPlanned } else { Settle::Cancelled };
         self.store.record(Record {
             delivery: job.delivery,
@@ -541,180 +552,5 @@ impl Shared {
                 self.pump(to);
             }
         }
-    }
-
-    /// One delivery, from lease to recorded result. First tries, retries, resends and replays all come through here.
-    async fn deliver(self: &Arc<Self>, job: Leased) -> (TryResult, Limits) {
-        let to = job.delivery.to;
-        let entry = match self.parts.directory.cached(to.app) {
-            Some(entry) => Some(entry),
-            None => match self.parts.directory.by_key(to.app).await {
-                Ok(entry) => entry,
-                Err(error) => {
-                    tracing::error!(%error, "failed to read an application; its delivery waits");
-                    self.wait_a_moment(job);
-                    return (TryResult::NotSent, self.limits(None));
-                }
-            },
-        };
-        let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint)).filter(|e| e.disabled.is_none());
-        let (Some(entry), Some(endpoint)) = (&entry, endpoint) else {
-            self.not_sent(job);
-            return (TryResult::NotSent, self.limits(None));
-        };
-        let limits = self.limits(Some(endpoint));
-
-        let prepared = self.prepared(endpoint);
-        let meta = &job.message.meta;
-        let (id, began) = self.parts.ids.next();
-        let manual = job.trigger == Trigger::Manual;
-        let content = prepared.content(entry, endpoint, &job.message, &self.parts.settings.public_url).await;
-        let (outcome, took) = match (&prepared.target, content) {
-            (_, Err(NotSent::FilteredOut)) => {
-                self.not_sent(job);
-                return (TryResult::NotSent, limits);
-            }
-            (_, Err(NotSent::Failed(outcome))) => (outcome, Duration::ZERO),
-            (Ok(target), Ok(content)) => {
-                let message_id = meta.id.to_string();
-                let request = OutgoingRequest {
-                    id: &message_id,
-                    now: began,
-                    content_type: http::HeaderValue::from_static(content.content_type),
-                    body: content.body,
-                    extra_headers: content.headers,
-                };
-                let sent = self.parts.client.send(target, request).await;
-                (sent.outcome, sent.duration)
-            }
-            (Err(problem), Ok(_)) => (
-                Outcome::Failed { reason: domain::FailureReason::BadRequest, status: None, detail: problem.clone() },
-                Duration::ZERO,
-            ),
-        };
-        let ended = self.now();
-
-        let tries = job.tries + u32::from(!manual);
-        let verdict = decide(
-            self.schedule(entry, endpoint),
-            &endpoint.options.final_statuses,
-            &outcome,
-            tries,
-            ended,
-            (self.parts.jitter)(),
-        );
-        let settle = match verdict {
-            Verdict::Delivered => Settle::Delivered,
-            _ if manual => Settle::AsPlanned,
-            Verdict::RetryAt(at) => Settle::RetryAt(at),
-            Verdict::Failed | Verdict::Gone => Settle::Failed,
-        };
-        self.count(&outcome, settle, took);
-        let last = LastAttempt { id: AttemptId(id), response_status: outcome.status(), at: began };
-        self.tell(entry, endpoint, &job, verdict, tries, last);
-        let result = match &outcome {
-            Outcome::Answered { .. } => match outcome.reason() {
-                Some(reason) if !reason.blames_receiver() => TryResult::Unwelcome,
-                reason => TryResult::Answered { success: reason.is_none() },
-            },
-            Outcome::Failed { reason, .. } if !reason.blames_receiver() => TryResult::Unwelcome,
-            Outcome::Failed { .. } => TryResult::NoAnswer,
-        };
-        self.note_health(entry, endpoint, &verdict, result, ended);
-        let attempt = NewAttempt {
-            id: AttemptId(id),
-            at: began,
-            url: prepared.url.clone(),
-            success: outcome.is_success(),
-            trigger: job.trigger,
-            response_status: outcome.status(),
-            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
-            reason: outcome.reason(),
-            response: without_body_secret(endpoint, response_text(outcome)),
-        };
-        self.store.record(Record {
-            delivery: job.delivery,
-            attempt: Some(attempt),
-            settle,
-            tries,
-            order_key: job.message.meta.order_key.clone(),
-            now: ended,
-            ticket: job.ticket,
-        });
-        (result, limits)
-    }
-
-    /// Back into the table for a moment: something of ours failed, not the receiver.
-    fn wait_a_moment(&self, job: Leased) {
-        self.store.record(Record {
-            delivery: job.delivery,
-            attempt: None,
-            settle: Settle::RetryAt(self.now().plus(LONGEST_SLEEP)),
-            tries: job.tries,
-            order_key: None,
-            now: self.now(),
-            ticket: job.ticket,
-        });
-    }
-
-    fn schedule<'a>(&'a self, entry: &'a AppEntry, endpoint: &'a Endpoint) -> &'a RetrySchedule {
-        let server = entry.organization.retry_schedule.as_ref().unwrap_or(&self.parts.settings.retry_schedule);
-        endpoint.schedule(&entry.application, server)
-    }
-
-    /// The endpoint made ready to send; kept until it changes.
-    fn prepared(&self, endpoint: &Endpoint) -> Arc<Prepared> {
-        if let Some(kept) = self.targets.get(&endpoint.key)
-            && kept.revision == endpoint.revision
-        {
-            return kept;
-        }
-        let prepared = Arc::new(Prepared::new(endpoint));
-        self.targets.insert(endpoint.key, prepared.clone());
-        prepared
-    }
-
-    fn count(&self, outcome: &Outcome, settle: Settle, took: Duration) {
-        self.figures.duration.record(took);
-        if !outcome.is_success() {
-            self.figures.attempts_failed.increment(1);
-        }
-        match settle {
-            Settle::Delivered => self.figures.delivered.increment(1),
-            Settle::Failed => self.figures.failed.increment(1),
-            Settle::RetryAt(_) | Settle::AsPlanned | Settle::Cancelled => {}
-        }
-    }
-
-    /// Tells the operator's webhooks, as Svix does: of the fourth failure, of giving up, of a late success.
-    fn tell(
-        &self,
-        entry: &Arc<AppEntry>,
-        endpoint: &Arc<Endpoint>,
-        job: &Leased,
-        verdict: Verdict,
-        tries: u32,
-        last: LastAttempt,
-    ) {
-        if job.trigger == Trigger::Manual {
-            return;
-        }
-        let about = || (entry.clone(), endpoint.clone(), job.message.meta.clone(), last);
-        let happened = match verdict {
-            Verdict::Delivered if tries >= 5 => {
-                let (a, e, m, l) = about();
-                Happened::Recovered(a, e, m, l)
-            }
-            Verdict::RetryAt(_) if tries == 4 => {
-                let (a, e, m, l) = about();
-                Happened::Failing(a, e, m, l)
-            }
-            Verdict::Failed | Verdict::Gone => {
-                let (a, e, m, l) = about();
-                Happened::Exhausted(a, e, m, l)
-            }
-            Verdict::Delivered | Verdict::RetryAt(_) => return,
-        };
-        self.parts.reporter.report(happened);
     }
 }

@@ -1,7 +1,7 @@
 //! An endpoint's health: since when it fails, and when it is switched off for it.
 
 use crate::{engine::Shared, lane::TryResult, report::Happened};
-use domain::{DisabledBecause, Endpoint, EndpointRef, Timestamp, retry::Verdict};
+use domain::{DisabledBecause, Endpoint, EndpointRef, Outcome, Timestamp, retry::Verdict};
 use std::sync::Arc;
 use store::{AppEntry, Directory, StoreError};
 
@@ -37,6 +37,26 @@ impl Shared {
                 return;
             }
         }
+        self.change_health(entry, to, change, now);
+    }
+
+    /// Counts a message that was given up, and switches the endpoint off where it asks for that after so many.
+    pub(crate) fn note_given_up(
+        self: &Arc<Self>,
+        entry: &Arc<AppEntry>,
+        endpoint: &Arc<Endpoint>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) {
+        let (Some(limit), Some(reason)) = (endpoint.options.deactivate_after, outcome.reason()) else { return };
+        if self.given_up.count(endpoint.key, limit, reason, now) {
+            let to = EndpointRef { app: endpoint.app, endpoint: endpoint.key };
+            tracing::warn!(endpoint = %endpoint.id, "an endpoint reached the number of messages given up in a day");
+            self.change_health(entry, to, Change::Disable(DisabledBecause::Failing), now);
+        }
+    }
+
+    fn change_health(self: &Arc<Self>, entry: &Arc<AppEntry>, to: EndpointRef, change: Change, now: Timestamp) {
         let shared = self.clone();
         let app = entry.clone();
         tokio::spawn(async move {

@@ -185,6 +185,41 @@ impl Lane {
         }
     }
 
+    /// Further deliveries of the same kind that travel with one that goes: they take no place of their own. At most so
+    /// many, with so many bytes of payload, as far as the rates let them.
+    pub(crate) fn companions(
+        &mut self,
+        again: bool,
+        most: usize,
+        bytes: usize,
+        limits: Limits,
+        now: Timestamp,
+        mut may_go: impl FnMut() -> bool,
+    ) -> Vec<Leased> {
+        let mut taken = Vec::new();
+        // A probe goes alone.
+        if !matches!(self.breaker.says(now), Says::Go) {
+            return taken;
+        }
+        let waiting = if again { &mut self.again } else { &mut self.fresh };
+        let mut room = bytes;
+        while taken.len() < most
+            && let Some(next) = waiting.front()
+            && next.message.payload.len() <= room
+            && limits.rate.is_none_or(|rate| self.rate.take(rate, now).is_ok())
+        {
+            if !may_go() {
+                if let Some(rate) = limits.rate {
+                    self.rate.give_back(rate);
+                }
+                break;
+            }
+            room -= next.message.payload.len();
+            taken.extend(waiting.pop_front());
+        }
+        taken
+    }
+
     /// A job that could not go after all (its application's rate): first in line again.
     pub(crate) fn put_back(&mut self, job: Leased, limits: Limits) {
         self.in_flight -= 1;
@@ -335,6 +370,25 @@ mod tests {
         assert_eq!(sends(&mut lane, LIMITS).len(), 1);
         lane.done(false, TryResult::Answered { success: true }, LIMITS, at(1));
         assert_eq!(sends(&mut lane, LIMITS).len(), 2);
+    }
+
+    #[test]
+    fn companions_take_no_place_and_keep_to_kind_size_and_rate() {
+        let mut lane = Lane::new(TO);
+        let limits = Limits { concurrency: 1, rate: Some(5) };
+        for n in 0..8 {
+            lane.push(job(n, 0));
+        }
+        lane.push(job(9, 1));
+        assert!(matches!(lane.next(at(1), limits), Next::Send(_)));
+        let ids = |jobs: Vec<Leased>| jobs.iter().map(|j| j.delivery.message.0.0[0]).collect::<Vec<_>>();
+        assert_eq!(ids(lane.companions(false, 2, 100, limits, at(1), || true)), [1, 2]);
+        assert_eq!(ids(lane.companions(true, 9, 100, limits, at(1), || true)), [9]);
+        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || false)), [] as [u8; 0]);
+        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || true)), [3], "five a second");
+        assert!(matches!(lane.next(at(1), limits), Next::Idle), "the one place is taken");
+        lane.done(false, TryResult::Answered { success: true }, limits, at(2));
+        assert!(matches!(lane.next(at(2), limits), Next::Send(_)));
     }
 
     #[test]

@@ -7,8 +7,11 @@
 //! Must not parse what platforms send, nor render pages; SQL is the store's, sockets are outbound's.
 
 mod breaker;
+mod deliver;
 mod engine;
+mod given_up;
 mod health;
+mod jws;
 mod lane;
 #[cfg(test)]
 mod lane_model;

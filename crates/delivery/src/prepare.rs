@@ -3,10 +3,13 @@
 //! Expressions are compiled once for each revision of an endpoint. They are bounded in time and memory, but may take
 //! milliseconds, so they run where they hold up nobody. An endpoint that sends payloads as they came in passes none of this.
 
+use crate::jws::Signers;
 use bytes::Bytes;
-use domain::{Endpoint, FailureReason, Format, Outcome, message::TEST_CHANNEL};
+use domain::{
+    BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL, queue::Transport,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use outbound::Target;
+use outbound::{Client, Queue, Target};
 use platforms::{
     ApplicationFacts, Expression, ExpressionError, MASKED_SECRET, RenderError, RenderInput, Rendered, by_name,
 };
@@ -20,12 +23,31 @@ const LARGE: usize = 32 * 1024;
 pub(crate) struct Prepared {
     /// Of the endpoint.
     pub(crate) revision: i64,
-    /// Where to, or why nothing can be sent there.
-    pub(crate) target: Result<Target, String>,
+    /// How to get there, or why nothing can be sent.
+    pub(crate) way: Result<Way, String>,
     /// The address as it is recorded.
     pub(crate) url: Arc<str>,
     /// What is sent; `None` if it is the payload as it came in.
     rendering: Option<Rendering>,
+}
+
+/// How what is sent gets to an endpoint.
+pub(crate) enum Way {
+    /// A POST to its address.
+    Http(Box<Target>),
+    /// A message in its queue.
+    Queue(Queue),
+}
+
+/// What a body is made with, beside the message and the endpoint.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// Where this server is reached from outside.
+    pub(crate) public_url: &'a Arc<str>,
+    /// When it is sent.
+    pub(crate) now: Timestamp,
+    /// Signs bodies, where an endpoint asks for it.
+    pub(crate) signers: &'a Signers,
 }
 
 /// How an endpoint's bodies are made.
@@ -49,7 +71,7 @@ pub(crate) struct Content {
 /// Why nothing is sent of a message.
 #[derive(Debug)]
 pub(crate) enum NotSent {
-    /// The endpoint's filter says no.
+    /// The endpoint's filter says no, or its format has no form for such events.
     FilteredOut,
     /// The endpoint's settings do not fit this message: a failed attempt.
     Failed(Outcome),
@@ -57,12 +79,17 @@ pub(crate) enum NotSent {
 
 impl Prepared {
     /// Makes an endpoint ready.
-    pub(crate) fn new(endpoint: &Endpoint) -> Self {
-        let target = Target::prepare(endpoint).map_err(|e| e.to_string());
-        let url = match &target {
-            Ok(target) => target.shown_url().into(),
+    pub(crate) fn new(endpoint: &Endpoint, client: &Client) -> Self {
+        let way = match endpoint.options.transport {
+            Transport::Https => Target::prepare(endpoint).map(|target| Way::Http(Box::new(target))),
+            Transport::Sqs => client.queue(endpoint).map(Way::Queue),
+        };
+        let url = match &way {
+            Ok(Way::Http(target)) => target.shown_url().into(),
+            Ok(Way::Queue(queue)) => queue.shown_url().into(),
             Err(_) => "".into(),
         };
+        let way = way.map_err(|e| e.to_string());
         let options = &endpoint.options;
         let is_plain = options.filter.is_none() && options.transform.is_none() && options.format == Format::Standard;
         let rendering = (!is_plain).then(|| Rendering {
@@ -70,7 +97,7 @@ impl Prepared {
             transform: options.transform.as_deref().map(Expression::compile),
             format: options.format,
         });
-        Self { revision: endpoint.revision, target, url, rendering }
+        Self { revision: endpoint.revision, way, url, rendering }
     }
 
     /// What is sent of a message, or why nothing is. The filter holds for every try, also for those that somebody asks for:
@@ -80,20 +107,21 @@ impl Prepared {
         entry: &Arc<AppEntry>,
         endpoint: &Arc<Endpoint>,
         message: &Arc<Outgoing>,
-        public_url: &Arc<str>,
+        around: Around<'_>,
     ) -> Result<Content, NotSent> {
+        let (public_url, now) = (around.public_url, around.now);
         let mut content = match &self.rendering {
             None => {
                 Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
             }
             Some(rendering) if !rendering.takes_long(&message.payload) => {
-                rendering.render(entry, endpoint, message, public_url)?
+                rendering.render(entry, endpoint, message, public_url, now)?
             }
             Some(_) => {
                 let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
                 let (message, public_url) = (message.clone(), public_url.clone());
                 let work = tokio::task::spawn_blocking(move || match &prepared.rendering {
-                    Some(r) => r.render(&entry, &endpoint, &message, &public_url),
+                    Some(r) => r.render(&entry, &endpoint, &message, &public_url, now),
                     None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
                 });
                 let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
@@ -103,7 +131,10 @@ impl Prepared {
         if message.meta.channels.iter().any(|c| c.as_str() == TEST_CHANNEL) {
             content.headers.insert(HeaderName::from_static("webhook-test"), HeaderValue::from_static("true"));
         }
-        Ok(content)
+        match endpoint.options.body_signing {
+            None => Ok(content),
+            Some(BodySigning::Jwt) => around.signers.sign(endpoint.app, now, content).await,
+        }
     }
 }
 
@@ -118,6 +149,7 @@ impl Rendering {
         endpoint: &Endpoint,
         message: &Outgoing,
         public_url: &str,
+        now: Timestamp,
     ) -> Result<Content, NotSent> {
         let expression =
             |what: &str, e: &ExpressionError| failed(FailureReason::ExpressionFailed, format!("{what}: {e}"));
@@ -143,9 +175,12 @@ impl Rendering {
                 platform: application.options.platform.as_deref().and_then(by_name),
             },
             public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(Uid::as_str),
+            now,
         };
         match platforms::format::render(&input, &message.meta, &message.payload) {
             Ok(rendered) => Ok(content(rendered)),
+            Err(RenderError::NoSuchForm { .. }) => Err(NotSent::FilteredOut),
             Err(e @ RenderError::Transform(_)) => Err(failed(FailureReason::ExpressionFailed, e.to_string())),
             Err(e) => Err(failed(FailureReason::FormatFailed, e.to_string())),
         }
@@ -163,7 +198,7 @@ fn content(rendered: Rendered) -> Content {
     Content { body: rendered.body, content_type: rendered.content_type, headers }
 }
 
-fn failed(reason: FailureReason, detail: String) -> NotSent {
+pub(crate) fn failed(reason: FailureReason, detail: String) -> NotSent {
     NotSent::Failed(Outcome::Failed { reason, status: None, detail })
 }
 

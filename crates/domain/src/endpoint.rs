@@ -4,7 +4,9 @@ use crate::{
     application::Application,
     format::Format,
     ids::{AppKey, EndpointId, EndpointKey},
+    lti::Subscription,
     names::{Channel, EventTypeName, Uid},
+    queue::Transport,
     retry::RetrySchedule,
     secret::Secrets,
     time::Timestamp,
@@ -132,6 +134,62 @@ pub struct EndpointOptions {
     /// Takes nothing, instead of everything, while no event type is selected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_selected: bool,
+    /// How what it gets travels.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
+    /// Where its queue is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_region: Option<String>,
+    /// What makes it a subscription of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_id: Option<Uid>,
+    /// The body goes out signed, as something else than it would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_signing: Option<BodySigning>,
+    /// Switched off after so many messages given up in a day, beside what the server does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivate_after: Option<DeactivateAfter>,
+    /// Who agreed that its address gets data about people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub student_data: Option<StudentDataConfirmation>,
+}
+
+/// How a body is signed. Beside the signature headers, which leave it as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodySigning {
+    /// The body is a JSON Web Token whose claims are what would have been sent: RS256, with a key of the application's
+    /// published set.
+    Jwt,
+}
+
+/// How many messages may be given up within 24 hours before an endpoint is switched off. A message counts once, when its
+/// last try failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeactivateAfter {
+    /// Because no answer came in time.
+    pub timeouts: u32,
+    /// Because of anything else that the receiver did.
+    pub errors: u32,
+}
+
+/// Who agreed that data about people goes to an endpoint's address, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StudentDataConfirmation {
+    /// A name that was given, or what kind of access it was.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The host that was named as the one who gets it.
+    pub recipient: String,
+    /// Whether the endpoint has another address, or gets more, since then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
 }
 
 impl Endpoint {
@@ -150,9 +208,30 @@ impl Endpoint {
             None => !self.options.only_selected,
         }
     }
+    /// Whether it sends elsewhere, or more, than it did before a change: then whoever agreed to that did not agree to this.
+    pub fn reaches_further_than(&self, before: &Self) -> bool {
+        self.url != before.url || self.selects_more_than(before) || is_wider(&self.channels, &before.channels)
+    }
+    fn selects_more_than(&self, before: &Self) -> bool {
+        match (&self.event_types, &before.event_types) {
+            (None, _) if self.options.only_selected => false,
+            (Some(now), None) if before.options.only_selected => !now.is_empty(),
+            (None, None) => before.options.only_selected,
+            (now, then) => is_wider(now, then),
+        }
+    }
     /// The waits between tries that hold for it: its own, its application's, or the server's.
     pub fn schedule<'a>(&'a self, app: &'a Application, server: &'a RetrySchedule) -> &'a RetrySchedule {
         self.options.retry_schedule.as_ref().or(app.options.retry_schedule.as_ref()).unwrap_or(server)
+    }
+}
+
+/// Whether a selection takes something that another one did not. Without one, everything is taken.
+fn is_wider<T: Ord>(now: &Option<BTreeSet<T>>, then: &Option<BTreeSet<T>>) -> bool {
+    match (now, then) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(now), Some(then)) => !now.is_subset(then),
     }
 }
 
@@ -205,6 +284,28 @@ mod tests {
         assert!(!e.takes(&a, &BTreeSet::new()));
         e.event_types = Some(type_names(&["a"]));
         assert!(e.takes(&a, &BTreeSet::new()));
+    }
+
+    #[test]
+    fn another_address_or_a_wider_selection_reaches_further_and_a_narrower_one_does_not() {
+        let with = |types: Option<&[&str]>, only_selected: bool| {
+            let mut e = endpoint();
+            e.event_types = types.map(type_names);
+            e.options.only_selected = only_selected;
+            e
+        };
+        let all = [with(None, false), with(Some(&["a", "b"]), false), with(Some(&["a"]), true), with(None, true)];
+        for (wider, e) in all.iter().enumerate() {
+            for (narrower, other) in all.iter().enumerate() {
+                assert_eq!(e.reaches_further_than(other), wider < narrower, "{wider} {narrower}");
+            }
+        }
+        let mut moved = endpoint();
+        moved.url = "https://example.org/".to_owned();
+        assert!(moved.reaches_further_than(&endpoint()));
+        let mut labelled = endpoint();
+        labelled.channels = Some(channels(&["x"]));
+        assert!(endpoint().reaches_further_than(&labelled) && !labelled.reaches_further_than(&endpoint()));
     }
 
     proptest! {

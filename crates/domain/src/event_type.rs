@@ -26,6 +26,11 @@ pub struct EventType {
 }
 
 impl EventType {
+    /// The newest version of its schema: the one whose number is highest.
+    pub fn newest_schema(&self) -> Option<&serde_json::Value> {
+        let schemas = self.schemas.as_ref()?;
+        schemas.iter().max_by_key(|(version, _)| version.parse::<u64>().unwrap_or(0)).map(|(_, schema)| schema)
+    }
     /// The example of version 1, if its schema has one.
     pub fn example(&self, index: usize) -> Option<&serde_json::Value> {
         self.schemas.as_ref()?.get("1")?.get("examples")?.get(index)

@@ -33,6 +33,10 @@ pub enum FailureReason {
     ExpressionFailed,
     /// The endpoint's format cannot carry this payload.
     FormatFailed,
+    /// The queue does not exist.
+    QueueMissing,
+    /// The queue's owner does not let us in.
+    QueueRefused,
     /// 3xx: redirects are never followed.
     Redirect,
     /// 401 or 403.
@@ -140,6 +144,19 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
         "Publish what the format needs, or choose another format, and send the message again.",
     ),
     (
+        R::QueueMissing,
+        "queue-missing",
+        "The queue does not exist.",
+        "Check its URL or ARN and its region, or make the queue, and recover what failed.",
+    ),
+    (
+        R::QueueRefused,
+        "queue-refused",
+        "The queue's owner does not let this server write to it.",
+        "Give the endpoint a key that may send messages, or let this server's role in by the queue's policy, and recover \
+         what failed.",
+    ),
+    (
         R::Redirect,
         "redirect",
         "The receiver answered with a redirect, which is never followed.",
@@ -230,11 +247,14 @@ impl FailureReason {
     }
     /// Whether the receiver as a whole seems down, rather than this one message unwelcome.
     pub fn blames_receiver(self) -> bool {
-        !matches!(self, R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest) && !self.is_final()
+        !matches!(
+            self,
+            R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest | R::ExpressionFailed | R::FormatFailed
+        )
     }
     /// Whether another try would end the same way as long as nobody changes the endpoint.
     pub fn is_final(self) -> bool {
-        matches!(self, R::ExpressionFailed | R::FormatFailed)
+        matches!(self, R::ExpressionFailed | R::FormatFailed | R::QueueMissing | R::QueueRefused)
     }
 }
 

@@ -20,12 +20,24 @@ pub enum Format {
     CloudeventsBinary,
     /// Ids and a link, to be fetched with a token.
     Thin,
+    /// Canvas's own: `metadata` and `body`, and the subscription if there is one.
+    LiveEvent,
+    /// IMS Caliper 1.1, made from Canvas's events; only some of them have such a form.
+    Caliper,
 }
 
 impl Format {
     /// All of them, for choices.
-    pub const ALL: [Self; 6] =
-        [Self::Standard, Self::Replit, Self::Teachstack, Self::Cloudevents, Self::CloudeventsBinary, Self::Thin];
+    pub const ALL: [Self; 8] = [
+        Self::Standard,
+        Self::Replit,
+        Self::Teachstack,
+        Self::Cloudevents,
+        Self::CloudeventsBinary,
+        Self::Thin,
+        Self::LiveEvent,
+        Self::Caliper,
+    ];
     /// `cloudevents-binary`: what settings and the API call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -35,6 +47,8 @@ impl Format {
             Self::Cloudevents => "cloudevents",
             Self::CloudeventsBinary => "cloudevents-binary",
             Self::Thin => "thin",
+            Self::LiveEvent => "live-event",
+            Self::Caliper => "caliper",
         }
     }
     /// What it does, for choices.
@@ -52,6 +66,8 @@ impl Format {
             Self::Thin => {
                 "Only ids and a link. The receiver fetches the payload with a token; no personal data is sent."
             }
+            Self::LiveEvent => "Canvas's own: metadata and body, and the id of the subscription that asked for it.",
+            Self::Caliper => "IMS Caliper 1.1, made from Canvas's events. Events without such a form are not sent.",
         }
     }
     /// Whether it is the one of endpoints that do not say.
@@ -72,7 +88,10 @@ impl fmt::Display for Format {
 
 /// Why a text is not the name of a format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary or thin")]
+#[error(
+    "there is no format '{0}': use standard, replit, teachstack, cloudevents, cloudevents-binary, thin, live-event or \
+     caliper"
+)]
 pub struct UnknownFormat(pub String);
 
 impl FromStr for Format {

@@ -11,9 +11,12 @@ pub mod event_type;
 pub mod failure;
 pub mod format;
 pub mod ids;
+pub mod key_set;
+pub mod lti;
 pub mod message;
 pub mod names;
 pub mod page;
+pub mod queue;
 pub mod retry;
 pub mod secret;
 pub mod task;
@@ -22,7 +25,9 @@ pub mod time;
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
-pub use endpoint::{DisabledBecause, Endpoint, EndpointOptions, Header};
+pub use endpoint::{
+    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header, StudentDataConfirmation,
+};
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::Format;
@@ -30,6 +35,7 @@ pub use ids::{
     AppKey, ApplicationId, AttemptId, EndpointId, EndpointKey, IdGenerator, IdOrUid, Ksuid, MessageId, OrganizationId,
     TaskId,
 };
+pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
 pub use names::{Channel, EventTypeName, NameError, OrderKey, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};

@@ -1,7 +1,7 @@
 //! Signing secrets in the written forms of Standard Webhooks: `whsec_`, `whsk_`, `whpk_`. Text and rules only; keys are
 //! made and used in `outbound`.
 
-use crate::time::Timestamp;
+use crate::{queue::QueueKey, time::Timestamp};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::fmt;
 
@@ -97,12 +97,14 @@ pub struct Secrets {
     pub retired: Vec<(Secret, Timestamp)>,
     /// Travels in the body, where the endpoint's format carries one. Replaced at once: a body holds one only.
     pub body: Option<BodySecret>,
+    /// Opens its queue; the server's own access if absent.
+    pub queue: Option<QueueKey>,
 }
 
 impl Secrets {
     /// A single secret.
     pub fn new(current: Secret) -> Self {
-        Self { current, retired: Vec::new(), body: None }
+        Self { current, retired: Vec::new(), body: None, queue: None }
     }
     /// All that sign at `now`, in the order of the signature header.
     pub fn valid_at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
@@ -146,7 +148,7 @@ mod tests {
         fn retired_secrets_sign_until_their_instant_and_the_current_one_always(untils in prop::collection::vec(0..100i64, 0..8), now in 0..100i64) {
             let secret = |n: usize| Secret::Hmac(vec![n as u8; 24]);
             let retired = untils.iter().enumerate().map(|(n, t)| (secret(n + 1), Timestamp::from_micros(*t))).collect();
-            let secrets = Secrets { current: secret(0), retired, body: None };
+            let secrets = Secrets { current: secret(0), retired, body: None, queue: None };
             let valid: Vec<_> = secrets.valid_at(Timestamp::from_micros(now)).cloned().collect();
             let want: Vec<_> = std::iter::once(secret(0))
                 .chain(untils.iter().enumerate().filter(|(_, t)| **t > now).map(|(n, _)| secret(n + 1)))

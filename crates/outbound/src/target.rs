@@ -81,6 +81,9 @@ pub enum TargetError {
     /// A header that the user added cannot be sent.
     #[error("the endpoint's header '{0}' cannot be sent: its name or its value holds characters that HTTP forbids")]
     Header(String),
+    /// A queue that this server has no way into.
+    #[error("nothing can be sent to the endpoint's queue: {0}")]
+    Access(&'static str),
     /// A signing secret cannot be used.
     #[error("the endpoint's signing secret cannot be used: {0}")]
     Secret(#[from] KeyError),
@@ -206,15 +209,15 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 /// The parts of an address.
-struct Address {
-    origin: Origin,
-    server_name: ServerName<'static>,
+pub(crate) struct Address {
+    pub(crate) origin: Origin,
+    pub(crate) server_name: ServerName<'static>,
     path: PathAndQuery,
-    authority: HeaderValue,
+    pub(crate) authority: HeaderValue,
 }
 
 impl Address {
-    fn of(url: &Url) -> Result<Self, TargetError> {
+    pub(crate) fn of(url: &Url) -> Result<Self, TargetError> {
         let bad = |what: &str| TargetError::Address(what.to_owned());
         let origin = origin_of(url)?;
         let path = &url[url::Position::BeforePath..url::Position::AfterQuery];

@@ -4,17 +4,13 @@
 //! platform an application has in order to decide something. Adding one is a folder with a `catalog.json`, and one line in
 //! [`all`].
 
-use crate::{
-    Format,
-    schema::{Problem, Validator},
-    simulate::Steps,
-};
-use domain::{EndpointOptions, EventType, EventTypeName, RetrySchedule, Timestamp};
+use crate::{Format, schema::Validator, simulate::Steps};
+use domain::{DeactivateAfter, EndpointOptions, EventType, EventTypeName, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{LazyLock, OnceLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -52,8 +48,13 @@ pub static STANDARD: Platform = Platform {
 
 /// All platforms, the one without a catalogue first.
 pub fn all() -> &'static [&'static Platform] {
-    static ALL: [&Platform; 4] =
-        [&STANDARD, &crate::replit::PLATFORM, &crate::teachstack::PLATFORM, &crate::instruqt::PLATFORM];
+    static ALL: [&Platform; 5] = [
+        &STANDARD,
+        &crate::replit::PLATFORM,
+        &crate::teachstack::PLATFORM,
+        &crate::instruqt::PLATFORM,
+        &crate::canvas::PLATFORM,
+    ];
     &ALL
 }
 
@@ -74,23 +75,6 @@ impl Platform {
     /// What an endpoint starts out with.
     pub fn defaults(&self) -> EndpointDefaults {
         (self.defaults)()
-    }
-    /// Where a payload does not fit the schema of its event type; nothing for a type that is not in the catalogue.
-    /// Schemas are compiled at their first use.
-    pub fn misfits(&self, event_type: &EventTypeName, payload: &[u8]) -> Vec<Problem> {
-        type ByName = HashMap<&'static str, Vec<OnceLock<Validator>>>;
-        static COMPILED: LazyLock<ByName> = LazyLock::new(|| {
-            all().iter().map(|p| (p.name, p.catalog.iter().map(|_| OnceLock::new()).collect())).collect()
-        });
-        let Some(index) = self.catalog.iter().position(|t| t.name == *event_type) else { return Vec::new() };
-        let Some(compiled) = COMPILED.get(self.name).and_then(|all| all.get(index)) else { return Vec::new() };
-        match serde_json::from_slice(payload) {
-            Ok(payload) => {
-                let validator = compiled.get_or_init(|| self.catalog[index].validator());
-                validator.validate(&payload).err().unwrap_or_default()
-            }
-            Err(e) => vec![Problem { path: String::new(), message: format!("is not JSON: {e}") }],
-        }
     }
 }
 
@@ -216,6 +200,8 @@ pub struct EndpointDefaults {
     pub body_secret: bool,
     /// Whether the headers of Standard Webhooks are sent.
     pub signature_headers: bool,
+    /// How many messages may be given up before it is switched off; what the server does if absent.
+    pub deactivate_after: Option<DeactivateAfter>,
     /// What has to be read and agreed to before personal data goes out; nothing if absent.
     pub warning: Option<&'static str>,
 }
@@ -239,6 +225,7 @@ impl EndpointDefaults {
             unsigned: !self.signature_headers,
             https_only: self.https_only,
             only_selected: self.nothing_ticked == NothingTicked::Nothing,
+            deactivate_after: self.deactivate_after,
             ..EndpointOptions::default()
         }
     }
@@ -254,6 +241,7 @@ impl Default for EndpointDefaults {
             nothing_ticked: NothingTicked::All,
             body_secret: false,
             signature_headers: true,
+            deactivate_after: None,
             warning: None,
         }
     }
@@ -270,6 +258,13 @@ pub struct RetryPreset {
     pub schedule: RetrySchedule,
     /// Answers after which no try follows.
     pub final_statuses: BTreeSet<u16>,
+    /// How many messages may be given up before the endpoint is switched off; what the server does if absent.
+    pub deactivate_after: Option<DeactivateAfter>,
+}
+
+/// One of them.
+pub fn retry_preset(name: &str) -> Option<RetryPreset> {
+    retry_presets().into_iter().find(|p| p.name == name)
 }
 
 /// The choices, the server's default first.
@@ -284,18 +279,35 @@ pub fn retry_presets() -> Vec<RetryPreset> {
             title: "Eight tries in about a day",
             schedule: RetrySchedule::default(),
             final_statuses: BTreeSet::new(),
+            deactivate_after: None,
         },
         RetryPreset {
             name: "replit",
             title: "Ten tries, ten seconds apart; 404 is final",
             schedule: waits(&[10; 9]),
             final_statuses: BTreeSet::from([404]),
+            deactivate_after: None,
         },
         RetryPreset {
             name: "patient",
             title: "Ten tries in about three days",
             schedule: waits(&[5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]),
             final_statuses: BTreeSet::new(),
+            deactivate_after: None,
+        },
+        RetryPreset {
+            name: "canvas-plagiarism",
+            title: "Six tries, thirty seconds apart",
+            schedule: waits(&[30; 5]),
+            final_statuses: BTreeSet::new(),
+            deactivate_after: None,
+        },
+        RetryPreset {
+            name: "canvas-live-events",
+            title: "Four tries in about a quarter of an hour; switched off after thousands of failures in a day",
+            schedule: waits(&[120, 240, 480]),
+            final_statuses: BTreeSet::new(),
+            deactivate_after: Some(DeactivateAfter { timeouts: 9_500, errors: 28_000 }),
         },
     ]
 }
@@ -435,6 +447,7 @@ mod tests {
     fn the_catalogues_have_the_events_of_the_originals() {
         let count = |name| by_name(name).unwrap().event_types().len();
         assert_eq!((count("replit"), count("teachstack"), count("instruqt"), count("standard")), (1, 7, 17, 0));
+        assert_eq!(count("canvas"), 76);
         assert!(by_name("nonsense").is_none());
         let names: BTreeSet<_> = all().iter().map(|p| p.name).collect();
         assert_eq!(names.len(), all().len());
@@ -450,6 +463,18 @@ mod tests {
         assert_eq!(schema["x-inferred"]["what"], "name");
         assert_eq!(installed.example(0).unwrap()["type"], "track.cleaned_up");
         assert_eq!(schema["properties"]["type"]["const"], "track.cleaned_up");
+    }
+
+    #[test]
+    fn the_canvas_presets_are_those_that_are_documented() {
+        let plagiarism = retry_preset("canvas-plagiarism").unwrap();
+        assert_eq!(plagiarism.schedule.to_string(), "30s,30s,30s,30s,30s");
+        let live = retry_preset("canvas-live-events").unwrap();
+        let spread: Duration = live.schedule.waits().iter().sum();
+        assert_eq!((live.schedule.waits().len(), spread), (3, Duration::from_secs(14 * 60)));
+        assert_eq!(live.deactivate_after, Some(DeactivateAfter { timeouts: 9_500, errors: 28_000 }));
+        let options = by_name("canvas").unwrap().defaults().options();
+        assert_eq!((options.retry_schedule, options.deactivate_after), (Some(live.schedule), live.deactivate_after));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Must not know HTTP or SQL, reads no clock, and never waits. A platform is a folder with a catalogue ([`catalog`]), its
 //! format if it has one of its own ([`mod@format`]), and a play ([`mod@simulate`]). Nothing elsewhere asks which platform it is.
 
+pub mod canvas;
 pub mod catalog;
 pub mod expression;
 pub mod format;

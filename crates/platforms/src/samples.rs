@@ -1,7 +1,7 @@
 //! Ready-made messages and fixtures for tests.
 
 use crate::{ApplicationFacts, Format, RenderInput};
-use domain::{AppKey, ApplicationId, EventTypeName, MessageId, MessageMeta};
+use domain::{AppKey, ApplicationId, EventTypeName, MessageId, MessageMeta, Timestamp};
 use std::path::PathBuf;
 
 /// A message of this type, made at a fixed time.
@@ -30,6 +30,8 @@ pub(crate) fn input(platform: &str, format: Format) -> RenderInput<'static> {
         body_secret: Some(SECRET),
         application: ApplicationFacts { id, uid: Some("acme"), platform: crate::by_name(platform) },
         public_url: "https://hooks.example.edu",
+        subscription_id: None,
+        now: Timestamp::parse("2024-05-02T08:00:01.25Z").unwrap(),
     }
 }
 

@@ -114,7 +114,11 @@ impl Scene {
     }
     /// What the events noted from here on are about.
     pub(crate) fn now_about(&mut self, channel: &str, order_key: &str) {
-        self.channels = Channel::new(channel).into_iter().collect();
+        self.now_about_all(Channel::new(channel).into_iter().collect(), order_key);
+    }
+    /// The same with several channels.
+    pub(crate) fn now_about_all(&mut self, channels: BTreeSet<Channel>, order_key: &str) {
+        self.channels = channels;
         self.order_key = OrderKey::new(order_key).ok();
     }
     /// Notes an event so many milliseconds after the scene's beginning.

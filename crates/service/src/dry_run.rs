@@ -1,9 +1,12 @@
 //! What would be sent to an endpoint, without sending it.
 
-use crate::{Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, patch::Patch, platform};
+use crate::{
+    Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, fit, patch::Patch, platform,
+};
 use bytes::Bytes;
-use domain::{Endpoint, Format, MessageId, MessageMeta};
-use platforms::{ApplicationFacts, Expression, RenderError, RenderInput};
+use domain::{Endpoint, Format, MessageId, MessageMeta, Timestamp, Uid};
+use platforms::{ApplicationFacts, Expression, RenderError, RenderInput, Validator};
+use std::sync::Arc;
 
 /// A message to try, and settings to try it with before they are saved.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,10 +131,11 @@ impl Service {
             created_at: now,
         };
         let matches = endpoint.takes(&meta.event_type, &meta.channels);
+        let validator = self.validator(scope.application(), &meta.event_type).await?;
         let (scope, public_url) = (scope.clone(), self.settings.public_url.clone());
         // Expressions take milliseconds: not on a thread that has others to serve.
         let run = move || {
-            let settings = Settings { format, filter, transform, public_url: &public_url };
+            let settings = Settings { format, filter, transform, validator, public_url: &public_url, now };
             settings.run(&scope, &endpoint, &meta, &input.payload)
         };
         let result = tokio::task::spawn_blocking(run).await.map_err(|_| ServiceError::Internal)?;
@@ -144,14 +148,16 @@ struct Settings<'a> {
     format: Format,
     filter: Option<Expression>,
     transform: Option<Expression>,
+    validator: Option<Arc<Validator>>,
     public_url: &'a str,
+    now: Timestamp,
 }
 
 impl Settings<'_> {
     fn run(&self, scope: &AppScope, endpoint: &Endpoint, meta: &MessageMeta, payload: &Bytes) -> DryRunResult {
         let fails = |stage, message| DryRunResult::Fails { stage, message };
-        let application = scope.application();
-        if let Err(ServiceError::Invalid(problems)) = platform::must_fit(application, &meta.event_type, payload) {
+        let misfit = self.validator.as_ref().map_or(Ok(()), |validator| fit::fits(validator, payload));
+        if let Err(ServiceError::Invalid(problems)) = misfit {
             let told: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.loc[1..].join("/"), p.msg)).collect();
             return fails(Stage::Payload, told.join("; "));
         }
@@ -168,9 +174,12 @@ impl Settings<'_> {
             body_secret: has_secret.then_some(platforms::MASKED_SECRET),
             application: facts(scope),
             public_url: self.public_url,
+            subscription_id: endpoint.options.subscription_id.as_ref().map(Uid::as_str),
+            now: self.now,
         };
         match platforms::format::render(&input, meta, payload) {
             Ok(r) => DryRunResult::Send { body: r.body, content_type: r.content_type, headers: r.headers },
+            Err(RenderError::NoSuchForm { .. }) => DryRunResult::FilteredOut,
             Err(RenderError::Transform(e)) => fails(Stage::Transform, e.to_string()),
             Err(e) => fails(Stage::Format, e.to_string()),
         }

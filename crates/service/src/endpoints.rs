@@ -7,31 +7,31 @@ use crate::{
     applications::CHANGE_TRIES,
     check::Check,
     error::{Problem, ServiceError},
-    headers,
+    extras, headers,
     operational::{EndpointNames, OperationalEvent},
     patch::{Patch, Saved},
-    platform,
+    platform, queues,
+    queues::QueueInput,
     seams::Handshake,
-    secrets,
+    secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef, EventTypeName,
-    Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
+    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
+    lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use store::{Stats, StoreError};
+use store::StoreError;
 use url::Url;
 
 /// Bytes of an address at most.
 const URL_MAX: usize = 65_536;
 /// The ways in which an address can be asked.
 const HANDSHAKES: [&str; 2] = ["hook-secret", "cloudevents"];
-/// The longest window of statistics.
-const STATS_WINDOW: Duration = Duration::from_secs(28 * 24 * 3600);
 /// How much longer a window may be, because clocks differ and requests take time.
 pub(crate) const SLACK: Duration = Duration::from_secs(300);
 
@@ -89,6 +89,22 @@ pub struct EndpointExtras {
     pub only_selected: Patch<bool>,
     /// How the address is asked before the endpoint is saved; not stored.
     pub handshake: Patch<String>,
+    /// How what it gets travels: `https` or `sqs`.
+    pub transport: Patch<String>,
+    /// Its queue, beside the address.
+    pub queue: Patch<QueueInput>,
+    /// What makes it a subscription of a tool. No door but the tools' own sets it.
+    pub subscription: Patch<Subscription>,
+    /// A named choice of waits, final answers and limits; not stored as such.
+    pub retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in a day.
+    pub deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    pub subscription_id: Patch<String>,
+    /// What the body is signed as: `jwt`.
+    pub body_signing: Patch<String>,
+    /// Somebody agrees that the address gets data about people: a name, or nothing.
+    pub student_data: Patch<String>,
 }
 
 /// A change of an endpoint.
@@ -181,6 +197,7 @@ impl Checked {
         if let Some(headers) = self.headers {
             endpoint.headers = headers;
         }
+        queues::apply(&self.extras, endpoint);
         self.extras.apply(&mut endpoint.options);
     }
 }
@@ -199,6 +216,11 @@ impl EndpointExtras {
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
+        queues::check(self, check);
+        extras::check(self, check);
+        if self.student_data.value().is_some_and(|name| name.chars().count() > student_data::NAME_MAX) {
+            check.fail(&["studentDataConfirmedBy"], format!("must be at most {} characters", student_data::NAME_MAX));
+        }
         for (field, expression) in [("filter", &self.filter), ("transform", &self.transform)] {
             if let Some(Err(e)) = expression.value().map(|source| Expression::compile(source)) {
                 check.fail(&[field], e.to_string());
@@ -211,6 +233,8 @@ impl EndpointExtras {
         (!is_kept).then_some(Capability::ManageTransformations)
     }
     fn apply(self, options: &mut EndpointOptions) {
+        extras::apply_preset(&self, options);
+        extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
         let mut statuses = Some(std::mem::take(&mut options.final_statuses));
         self.final_statuses.apply(&mut statuses);
@@ -236,6 +260,11 @@ impl EndpointExtras {
         let mut only_selected = Some(options.only_selected);
         self.only_selected.apply(&mut only_selected);
         options.only_selected = only_selected.unwrap_or_default();
+        if let Some(subscription) = self.subscription.value() {
+            // Formats that have a place for it name it in what is sent.
+            options.subscription_id = Uid::new(subscription.id.as_str()).ok();
+        }
+        self.subscription.apply(&mut options.subscription);
     }
 }
 
@@ -274,6 +303,10 @@ impl Service {
     }
 
     fn check_address(&self, text: &str, check: &mut Check) -> Option<String> {
+        if is_arn(text) {
+            // A queue, which is looked at when the whole endpoint is known.
+            return Some(text.to_owned());
+        }
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {
@@ -304,12 +337,10 @@ impl Service {
         Err(ServiceError::Invalid(vec![Problem::new(&["body", "eventTypes"], msg)]))
     }
 
-    /// Whether an endpoint may have this address, before there is one.
-    pub fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
-        scope.must_have(Capability::ManageEndpoint)?;
-        let mut check = Check::body();
-        self.check_endpoint(EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() }, &mut check);
-        check.finish()
+    /// Whether a new endpoint may have this address, before there is one.
+    pub async fn may_have_address(&self, scope: &AppScope, url: &str) -> Result<(), ServiceError> {
+        let change = EndpointChange { url: Some(url.to_owned()), ..EndpointChange::default() };
+        complete(&mut self.draft(scope, None, change).await?)
     }
 
     /// A page of an application's endpoints.
@@ -331,13 +362,18 @@ impl Service {
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
         endpoint.options = platform::default_options(scope.application());
-        let handshake = checked.extras.handshake.clone();
+        let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
+        student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
         if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
+        self.must_be_sendable(&endpoint)?;
         self.shake_hands(&endpoint, handshake).await?;
+        if endpoint.options.body_signing.is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
         let created = self.directory.create_endpoint(endpoint).await.map_err(|e| match e {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
@@ -375,24 +411,56 @@ impl Service {
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
+        if checked.extras.body_signing.value().is_some() {
+            self.make_sure_of_body_keys(scope.key()).await?;
+        }
+        let (now, agreed) = (self.now(), checked.extras.student_data.clone());
+        let apply = |endpoint: &mut Endpoint| {
+            let before = endpoint.clone();
+            checked.clone().apply(endpoint);
+            student_data::settle(Some(&before), endpoint, &agreed, scope.actor(), now);
+            complete(endpoint)?;
+            self.must_be_sendable(endpoint)
+        };
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
             let mut draft = self.endpoint(scope, which).await?;
-            checked.clone().apply(&mut draft);
-            complete(&mut draft)?;
+            apply(&mut draft)?;
             self.shake_hands(&draft, handshake).await?;
         }
-        let saved = self
-            .change_endpoint(scope, which, |endpoint| {
-                checked.clone().apply(endpoint);
-                complete(endpoint)
-            })
-            .await?;
+        let saved = self.change_endpoint(scope, which, apply).await?;
         if switches_off {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
         }
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
+    }
+
+    /// An endpoint as it would be after a change, or a new one of this application; nothing is saved.
+    pub(crate) async fn draft(
+        &self,
+        scope: &AppScope,
+        which: Option<&str>,
+        change: EndpointChange,
+    ) -> Result<Endpoint, ServiceError> {
+        scope.must_have(Capability::ManageEndpoint)?;
+        let mut check = Check::body();
+        let checked = self.check_endpoint(change, &mut check);
+        check.finish()?;
+        let now = self.now();
+        let mut draft = match which {
+            Some(which) => self.find_endpoint(scope, which).await?,
+            None => {
+                let secret = self.secrets.generate(self.settings.signature);
+                let mut new = blank(scope.key(), EndpointId(Ksuid::MIN), secret, now);
+                new.options = platform::default_options(scope.application());
+                new
+            }
+        };
+        let (before, agreed) = (draft.clone(), checked.extras.student_data.clone());
+        checked.apply(&mut draft);
+        student_data::settle(which.map(|_| &before), &mut draft, &agreed, scope.actor(), now);
+        Ok(draft)
     }
 
     /// Asks an address before its endpoint is saved, if that is wanted.
@@ -454,20 +522,6 @@ impl Service {
         self.operational(&app.organization, event(EndpointNames::of(app, endpoint))).await;
     }
 
-    /// Attempts to an endpoint, counted: of the last 28 days, or of a window of at most that length.
-    pub async fn endpoint_stats(
-        &self,
-        scope: &AppScope,
-        which: &str,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-    ) -> Result<Stats, ServiceError> {
-        scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.find_endpoint(scope, which).await?;
-        let (from, until) = stats_window(since, until, self.now())?;
-        Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
-    }
-
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
     pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
@@ -487,7 +541,9 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
     if endpoint.options.format.needs_body_secret() && endpoint.secrets.body.is_none() {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
-    if endpoint.options.https_only && !is_private(&endpoint.url) {
+    extras::format_carries_selection(endpoint)?;
+    let queue = queues::url_of(endpoint)?;
+    if endpoint.options.https_only && !is_private(queue.as_ref().unwrap_or(&endpoint.url)) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
         return Err(ServiceError::invalid(&["body", "url"], msg));
     }
@@ -504,25 +560,6 @@ fn is_private(url: &str) -> bool {
             Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
             _ => false,
         }
-}
-
-fn stats_window(
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(Ksuid, Ksuid), ServiceError> {
-    // Without `until`, what happened in this very tick counts too.
-    let end = match until {
-        Some(until) if until > now => return Err(ServiceError::InvalidRange("'until' cannot be in the future")),
-        Some(until) => Ksuid::lowest_at(until),
-        None => Ksuid::lowest_at(now.plus(SLACK)),
-    };
-    let until = until.unwrap_or(now);
-    let since = since.unwrap_or_else(|| until.minus(STATS_WINDOW));
-    if until.since(since) > STATS_WINDOW + SLACK {
-        return Err(ServiceError::InvalidRange("'until' - 'since' cannot be more than 28 days"));
-    }
-    Ok((Ksuid::lowest_at(since), end))
 }
 
 fn blank(app: AppKey, id: EndpointId, secret: Secret, now: Timestamp) -> Endpoint {
@@ -628,19 +665,5 @@ mod tests {
         assert!(platforms::replit::is_body_secret(secret.expose()));
         complete(&mut e).unwrap();
         assert_eq!(e.secrets.body, Some(secret));
-    }
-
-    #[test]
-    fn statistics_cover_at_most_28_days_and_never_the_future() {
-        let now = Timestamp::parse("2026-05-01T00:00:00Z").unwrap();
-        let day = Duration::from_secs(24 * 3600);
-        assert_eq!(stats_window(None, None, now).unwrap().0, Ksuid::lowest_at(now.minus(day * 28)));
-        assert!(stats_window(Some(now.minus(day * 28 + SLACK)), None, now).is_ok());
-        let too_long = stats_window(Some(now.minus(day * 29)), None, now);
-        assert!(matches!(too_long, Err(ServiceError::InvalidRange(_))));
-        let future = stats_window(None, Some(now.plus(day)), now);
-        assert!(matches!(future, Err(ServiceError::InvalidRange(_))));
-        let (from, until) = stats_window(Some(now.minus(day)), Some(now), now).unwrap();
-        assert_eq!((from, until), (Ksuid::lowest_at(now.minus(day)), Ksuid::lowest_at(now)));
     }
 }

@@ -138,7 +138,7 @@ impl Service {
         let now = self.now();
         let mut event_type = blank(name, now);
         EventTypeChange::from(input).apply(&mut event_type, check, now)?;
-        if self.store.put_event_type(organization, event_type.clone(), true).await? {
+        if self.directory.put_event_type(organization, event_type.clone(), true).await? {
             Ok(event_type)
         } else {
             Err(ServiceError::EventTypeExists)
@@ -158,7 +158,7 @@ impl Service {
         let is_new = existing.is_none();
         let mut event_type = existing.unwrap_or_else(|| blank(name, now));
         EventTypeChange::from(input).apply(&mut event_type, Check::body(), now)?;
-        self.store.put_event_type(organization, event_type.clone(), false).await?;
+        self.directory.put_event_type(organization, event_type.clone(), false).await?;
         Ok(if is_new { Saved::Created(event_type) } else { Saved::Existing(event_type) })
     }
 
@@ -172,7 +172,7 @@ impl Service {
         let organization = actor.must_be_organization()?;
         let mut event_type = self.event_type(actor, name).await?;
         change.apply(&mut event_type, Check::body(), self.now())?;
-        self.store.put_event_type(organization, event_type.clone(), false).await?;
+        self.directory.put_event_type(organization, event_type.clone(), false).await?;
         Ok(event_type)
     }
 
@@ -180,7 +180,7 @@ impl Service {
     pub async fn delete_event_type(&self, actor: &Actor, name: &str, expunge: bool) -> Result<(), ServiceError> {
         let organization = actor.must_be_organization()?;
         if expunge {
-            let was_there = self.store.remove_event_type(organization, &path_name(name)?).await?;
+            let was_there = self.directory.remove_event_type(organization, &path_name(name)?).await?;
             return if was_there { Ok(()) } else { Err(ServiceError::NO_ENTITY) };
         }
         let archive = EventTypeChange { archived: Some(true), ..EventTypeChange::default() };

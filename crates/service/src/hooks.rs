@@ -109,6 +109,8 @@ impl Service {
             body_secret: Some(platforms::MASKED_SECRET),
             application: facts(scope),
             public_url: &self.settings.public_url,
+            subscription_id: None,
+            now: self.now(),
         };
         let mut samples = Vec::new();
         for example in (0..SAMPLES).map_while(|index| found.example(index)).filter(|e| e.is_object()) {

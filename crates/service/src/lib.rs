@@ -8,26 +8,33 @@ pub mod access;
 pub mod actor;
 pub mod applications;
 pub mod attempts;
+pub mod body_keys;
 pub mod check;
 pub mod dry_run;
+mod endpoint_stats;
 pub mod endpoints;
 pub mod error;
 pub mod event_types;
+mod extras;
+mod fit;
 pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
+pub mod lti;
 pub mod messages;
 pub mod operational;
 pub mod organization;
 pub mod patch;
-mod platform;
+pub mod platform;
 pub mod portal;
 pub mod publish;
+pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
 pub mod sign_in;
+pub mod student_data;
 pub mod tasks;
 pub mod token;
 pub mod window;
@@ -40,7 +47,7 @@ pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, Sig
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
-use domain::{Ksuid, OrganizationId, Timestamp};
+use domain::{ApplicationId, Ksuid, OrganizationId, Timestamp};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use store::{Directory, Ids, Store};
@@ -100,7 +107,9 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    bearers: lti::Bearers,
     accepted: metrics::Counter,
+    validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
@@ -117,8 +126,10 @@ impl Service {
             admission: parts.admission,
             guard: parts.guard,
             secrets: parts.secrets,
+            bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
             accepted: metrics::counter!("schoolbell_accepted_total"),
+            validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
         }
@@ -132,6 +143,11 @@ impl Service {
     /// Makes and reads tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Where receivers find the public halves of the keys that sign an application's bodies.
+    pub fn jwks_url(&self, app: ApplicationId) -> String {
+        format!("{}/api/lti/jwks/{app}", self.settings.public_url)
     }
 
     /// Whether the store answers.

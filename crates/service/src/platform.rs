@@ -1,14 +1,13 @@
-//! What a platform brings to an application: its event types, what its endpoints start out with, and the schemas that
-//! payloads have to fit. Everything it brings can be changed afterwards.
+//! What a platform brings to an application: its event types, what its endpoints start out with, and the words
+//! for people. Everything it brings can be changed afterwards.
 
-use crate::{
-    Service,
-    error::{Problem, ServiceError},
-};
-use domain::{Application, EndpointOptions, EventTypeName, OrganizationId};
-use platforms::{EndpointDefaults, Platform};
-use std::borrow::Cow;
+use crate::{Service, access::AppScope, error::ServiceError};
+use domain::{Application, EndpointOptions, EventType, EventTypeName, Order, OrganizationId, PageQuery};
+use platforms::{EndpointDefaults, Platform, catalog::RetryPreset};
 use store::StoreError;
+
+/// Event types that are looked at for a choice.
+const OFFERED_MAX: usize = 1_000;
 
 /// What is said of a name that no platform has.
 pub(crate) fn unknown() -> String {
@@ -31,24 +30,60 @@ pub(crate) fn default_options(application: &Application) -> EndpointOptions {
     defaults(application).map(EndpointDefaults::options).unwrap_or_default()
 }
 
-/// Refuses a payload that does not fit its event type, with every place that does not.
-pub(crate) fn must_fit(application: &Application, name: &EventTypeName, payload: &[u8]) -> Result<(), ServiceError> {
-    let Some(platform) = of(application) else { return Ok(()) };
-    let misfits = platform.misfits(name, payload);
-    if misfits.is_empty() {
-        return Ok(());
-    }
-    Err(ServiceError::Invalid(misfits.into_iter().map(|m| problem(&m.path, m.message)).collect()))
+/// Whether an application offers this event type: not if it belongs to another platform's catalogue alone. (The event types
+/// of all platforms in use are the organization's.)
+fn offers(platform: Option<&Platform>, name: &EventTypeName) -> bool {
+    let Some(mine) = platform.filter(|p| !p.event_types().is_empty()) else { return true };
+    mine.event_type(name).is_some() || platforms::catalog::all().iter().all(|other| other.event_type(name).is_none())
 }
 
-/// A problem at a JSON pointer into the payload.
-fn problem(pointer: &str, message: String) -> Problem {
-    let steps = pointer.split('/').skip(1).map(|step| Cow::Owned(step.replace("~1", "/").replace("~0", "~")));
-    let loc = [Cow::Borrowed("body"), Cow::Borrowed("payload")].into_iter().chain(steps).collect();
-    Problem { loc, msg: message.into(), kind: Problem::RULE }
+/// What a person has to know of an application's platform.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct About {
+    /// Its name for people; empty without one.
+    pub title: &'static str,
+    /// What an application is there.
+    pub noun: &'static str,
+    /// What its endpoints start out with.
+    pub defaults: EndpointDefaults,
+    /// Whether the history of what students handed in can be read.
+    pub has_submissions: bool,
+}
+
+/// The ready-made choices of waits between tries.
+pub fn retry_presets() -> impl Iterator<Item = RetryPreset> {
+    platforms::catalog::retry_presets().into_iter()
+}
+
+/// What a person has to know of an application's platform.
+pub fn about(application: &Application) -> About {
+    about_platform(of(application))
+}
+
+fn about_platform(platform: Option<&Platform>) -> About {
+    let platform = platform.filter(|p| p.name != platforms::catalog::STANDARD.name);
+    let hand_in = EventTypeName::new(platforms::replit::EVENT).ok();
+    About {
+        title: platform.map_or("", |p| p.title),
+        noun: platform.map_or("application", |p| p.noun),
+        defaults: platform.map(Platform::defaults).unwrap_or_default(),
+        has_submissions: platform.zip(hand_in).is_some_and(|(p, event)| p.event_type(&event).is_some()),
+    }
 }
 
 impl Service {
+    /// The event types that an application's endpoints can choose from: by name, archived ones left out.
+    pub async fn offered_event_types(
+        &self,
+        scope: &AppScope,
+        with_content: bool,
+    ) -> Result<Vec<EventType>, ServiceError> {
+        let page = PageQuery { limit: OFFERED_MAX, cursor: None, order: Order::Ascending };
+        let mut types = self.event_types(scope.actor(), false, with_content, page).await?.items;
+        types.retain(|t| offers(of(scope.application()), &t.name));
+        Ok(types)
+    }
+
     /// Installs a platform's event types in an organization. What exists, archived or not, stays as it is.
     pub(crate) async fn install_catalogue(
         &self,
@@ -58,7 +93,7 @@ impl Service {
         let Some(platform) = name.and_then(|name| platforms::by_name(name)) else { return Ok(()) };
         for entry in platform.event_types() {
             if self.store.event_type(organization, &entry.name).await?.is_none() {
-                self.store.put_event_type(organization, entry.to_event_type(self.now()), true).await?;
+                self.directory.put_event_type(organization, entry.to_event_type(self.now()), true).await?;
             }
         }
         Ok(())
@@ -67,10 +102,24 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn a_problem_names_the_place_step_by_step() {
-        let problem = super::problem("/student/a~1b/0", "is missing".to_owned());
-        assert_eq!(problem.loc, ["body", "payload", "student", "a/b", "0"]);
-        assert_eq!(super::problem("", String::new()).loc, ["body", "payload"]);
+    fn an_application_offers_its_platforms_event_types_and_those_of_none() {
+        let offers = |platform: Option<&str>, name| {
+            super::offers(platform.and_then(platforms::by_name), &EventTypeName::new(name).unwrap())
+        };
+        assert!(offers(Some("teachstack"), "room.closed") && offers(Some("teachstack"), "my.own"));
+        assert!(!offers(Some("teachstack"), "track.started"));
+        assert!(offers(None, "track.started") && offers(Some("standard"), "track.started"));
+    }
+
+    #[test]
+    fn a_classroom_is_called_one_and_has_submissions() {
+        let classroom = about_platform(platforms::by_name("replit"));
+        assert_eq!((classroom.title, classroom.noun), ("Repl.it Classroom", "classroom"));
+        assert!(classroom.has_submissions && classroom.defaults.body_secret);
+        let other = about_platform(platforms::by_name("standard"));
+        assert_eq!((other.title, other.has_submissions), ("", false));
     }
 }

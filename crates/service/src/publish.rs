@@ -1,7 +1,7 @@
 //! Publishing: from one event that happened to a message on disk and its deliveries on their way.
 //!
-//! This is the hot path. It reads nothing from the database: applications and endpoints are in memory, and the payload
-//! is passed on as the bytes that came in.
+//! This is the hot path. It reads nothing from the database: applications, endpoints and schemas are in memory, and the
+//! payload is passed on as the bytes that came in.
 
 use crate::{
     Service,
@@ -10,7 +10,7 @@ use crate::{
     applications::{ApplicationChange, ApplicationInput},
     check::Check,
     error::{Problem, ServiceError},
-    idempotency, platform,
+    idempotency,
 };
 use bytes::Bytes;
 use domain::{
@@ -194,7 +194,7 @@ impl Service {
         checked: Checked,
         idempotency: Option<IdempotencyHash>,
     ) -> Result<Published, ServiceError> {
-        platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
+        self.must_fit(&entry.application, &checked.event_type, &checked.payload).await?;
         let accept = self.prepare(entry, checked, idempotency, Endpoint::takes);
         let outgoing = accept.message.clone();
         let accepted = self.store.accept(vec![accept]).await?.pop().ok_or(ServiceError::Internal)?;
@@ -220,13 +220,20 @@ impl Service {
         let mut accepts = Vec::with_capacity(messages.len());
         let mut results = Vec::with_capacity(messages.len());
         for (message, idempotency) in messages {
-            results.push(message.check().and_then(|checked| {
-                platform::must_fit(&entry.application, &checked.event_type, &checked.payload)?;
-                let accept = self.prepare(&entry, checked, idempotency, Endpoint::takes);
-                let outgoing = accept.message.clone();
-                accepts.push(accept);
-                Ok(outgoing)
-            }));
+            let checked = match message.check() {
+                Ok(checked) => checked,
+                Err(refused) => {
+                    results.push(Err(refused));
+                    continue;
+                }
+            };
+            if let Err(refused) = self.must_fit(&entry.application, &checked.event_type, &checked.payload).await {
+                results.push(Err(refused));
+                continue;
+            }
+            let accept = self.prepare(&entry, checked, idempotency, Endpoint::takes);
+            results.push(Ok(accept.message.clone()));
+            accepts.push(accept);
         }
         let mut accepted = self.store.accept(accepts).await?.into_iter();
         let settle = |prepared: Result<Arc<Outgoing>, ServiceError>| {

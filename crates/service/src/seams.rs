@@ -1,6 +1,6 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{Endpoint, EndpointRef, Secret};
+use domain::{BodyKey, Endpoint, EndpointRef, Secret};
 use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
@@ -21,6 +21,10 @@ pub trait Admission: Send + Sync {
 pub trait AddressPolicy: Send + Sync {
     /// Refuses what is known to be refused at each try, such as a private address; says why.
     fn check_url(&self, url: &Url) -> Result<(), String>;
+    /// Refuses a queue that nothing could be sent to: no access, a private address; says why.
+    fn check_queue(&self, _endpoint: &Endpoint) -> Result<(), String> {
+        Err("queues are not possible here".to_owned())
+    }
     /// Asks an endpoint's address whether it wants what will be sent; says why it did not agree.
     fn shake_hands<'a>(&'a self, _endpoint: &'a Endpoint, _how: Handshake) -> Agreement<'a> {
         Box::pin(async { Err("handshakes are not possible here".to_owned()) })
@@ -45,6 +49,8 @@ pub trait SecretMaker: Send + Sync {
     fn generate(&self, kind: SignatureKind) -> Secret;
     /// Refuses a secret of the right form that cannot sign; says why.
     fn check(&self, secret: &Secret) -> Result<(), String>;
+    /// A new random key for signing bodies. Takes long.
+    fn generate_body_key(&self) -> BodyKey;
 }
 
 /// The kind of a signing secret.

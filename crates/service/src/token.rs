@@ -127,6 +127,11 @@ impl Tokens {
         }
     }
 
+    /// What signs, for keys that are made from it.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
     /// A token for an organization, valid for ten years.
     pub fn for_organization(&self, organization: &OrganizationId, now: Timestamp) -> String {
         self.encode(Claims { sub: Some(organization.to_string()), ..Claims::default() }, now, ORGANIZATION_LIFETIME)

@@ -1,10 +1,12 @@
-//! What is asked at every event, kept in memory: applications with their endpoints, by key, id and uid.
+//! What is asked at every event, kept in memory: applications with their endpoints, by key, id and uid; and the schemas
+//! that payloads have to fit.
 //!
 //! Changes of these go through here, so that nobody can forget to forget. Bounded: entries that are seldom used leave.
 
 use crate::{Store, error::StoreError, views::OrganizationOptions};
 use domain::{
-    AppKey, Application, ApplicationId, Endpoint, EndpointKey, EndpointRef, IdOrUid, OrganizationId, Timestamp,
+    AppKey, Application, ApplicationId, Endpoint, EndpointKey, EndpointRef, EventType, EventTypeName, IdOrUid,
+    OrganizationId, Timestamp,
 };
 use quick_cache::{Weighter, sync::Cache};
 use std::sync::{
@@ -41,11 +43,44 @@ impl Weighter<AppKey, Arc<AppEntry>> for ByEndpoints {
     }
 }
 
+/// Bytes of schemas together, as JSON.
+const SCHEMA_CAPACITY: u64 = 16 << 20;
+
+/// The schema that payloads of an event type have to fit, as the organization wrote it.
+#[derive(Clone, Debug)]
+pub struct StoredSchema(Arc<(serde_json::Value, u64)>);
+
+impl StoredSchema {
+    fn of(event_type: EventType) -> Option<Self> {
+        let schema = event_type.newest_schema()?.clone();
+        let size = schema.to_string().len() as u64;
+        Some(Self(Arc::new((schema, size))))
+    }
+    /// JSON Schema.
+    pub fn schema(&self) -> &serde_json::Value {
+        &self.0.0
+    }
+    /// Whether this is the very same one: not read anew since.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[derive(Clone)]
+struct BySize;
+impl Weighter<Box<str>, Option<StoredSchema>> for BySize {
+    fn weight(&self, name: &Box<str>, schema: &Option<StoredSchema>) -> u64 {
+        64 + name.len() as u64 + schema.as_ref().map_or(0, |s| s.0.1)
+    }
+}
+
 /// The cache, and the door for changes of what it holds.
 pub struct Directory {
     store: Arc<dyn Store>,
     entries: Cache<AppKey, Arc<AppEntry>, ByEndpoints>,
     names: Cache<Box<str>, AppKey>,
+    /// By organization and event type; `None` for one without a schema.
+    schemas: Cache<Box<str>, Option<StoredSchema>, BySize>,
     /// Grows with each change; what was read before a change is not kept after it.
     changes: AtomicU64,
 }
@@ -57,6 +92,7 @@ impl Directory {
             store,
             entries: Cache::with_weighter(CAPACITY as usize / 2, CAPACITY, ByEndpoints),
             names: Cache::new(CAPACITY as usize),
+            schemas: Cache::with_weighter(2_000, SCHEMA_CAPACITY, BySize),
             changes: AtomicU64::new(0),
         }
     }
@@ -137,6 +173,58 @@ impl Directory {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.entries.clear();
         self.names.clear();
+        self.schemas.clear();
+    }
+
+    /// The newest schema of an organization's event type, if it has one.
+    pub async fn schema(
+        &self,
+        organization: &OrganizationId,
+        name: &EventTypeName,
+    ) -> Result<Option<StoredSchema>, StoreError> {
+        let full = format!("{organization}/{name}");
+        if let Some(found) = self.schemas.get(full.as_str()) {
+            return Ok(found);
+        }
+        let seen = self.changes.load(Ordering::Acquire);
+        let schema = self.store.event_type(organization, name).await?.and_then(StoredSchema::of);
+        if self.changes.load(Ordering::Acquire) == seen {
+            self.schemas.insert(full.as_str().into(), schema.clone());
+            // As for applications: a change meanwhile would leave a stale one for ever.
+            if self.changes.load(Ordering::Acquire) != seen {
+                self.schemas.remove(full.as_str());
+            }
+        }
+        Ok(schema)
+    }
+
+    /// Forgets the schemas of event types: some changed, here or on another node.
+    pub fn forget_schemas(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.schemas.clear();
+    }
+
+    /// [`crate::Config::put_event_type`].
+    pub async fn put_event_type(
+        &self,
+        organization: &OrganizationId,
+        event_type: EventType,
+        only_new: bool,
+    ) -> Result<bool, StoreError> {
+        let put = self.store.put_event_type(organization, event_type, only_new).await;
+        self.forget_schemas();
+        put
+    }
+
+    /// [`crate::Config::remove_event_type`].
+    pub async fn remove_event_type(
+        &self,
+        organization: &OrganizationId,
+        name: &EventTypeName,
+    ) -> Result<bool, StoreError> {
+        let removed = self.store.remove_event_type(organization, name).await;
+        self.forget_schemas();
+        removed
     }
 
     /// [`crate::Config::save_application`].

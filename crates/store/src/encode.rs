@@ -2,7 +2,10 @@
 //! what could let somebody in (secrets, headers, the user info of an address) sealed for its place.
 
 use crate::{error::StoreError, seal::Sealer};
-use domain::{BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp};
+use domain::{
+    AppKey, BodyKey, BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp, lti::SharedSecret,
+    queue::QueueKey,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 
@@ -60,6 +63,9 @@ struct WrittenSecrets {
     retired: Vec<(String, i64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    /// Id and secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queue: Option<(String, String)>,
 }
 
 pub(crate) fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
@@ -68,6 +74,7 @@ pub(crate) fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
         current: secrets.current.expose(),
         retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
         body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
+        queue: secrets.queue.as_ref().map(|k| (k.id.clone(), k.secret.expose().to_owned())),
     };
     sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
 }
@@ -82,7 +89,49 @@ pub(crate) fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreE
         current: secret(&written.current)?,
         retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
         body: written.body.map(BodySecret::new),
+        queue: written.queue.map(|(id, secret)| QueueKey { id, secret: SharedSecret::new(secret) }),
     })
+}
+
+/// What a sealed key belongs to. Keys move from column to column, so the column is no part of it.
+fn key_place(app: AppKey) -> Vec<u8> {
+    format!("key_set {}", app.0).into_bytes()
+}
+
+pub(crate) fn sealed_key(sealer: &Sealer, app: AppKey, key: &BodyKey) -> Vec<u8> {
+    sealer.seal(to_json(key).as_bytes(), &key_place(app))
+}
+
+pub(crate) fn open_key(
+    sealer: &Sealer,
+    app: AppKey,
+    column: &'static str,
+    sealed: &[u8],
+) -> Result<BodyKey, StoreError> {
+    let plain = sealer.open(sealed, &key_place(app)).map_err(|e| corrupt("key_set", column, app.0, e))?;
+    // The parser's error may quote what it read.
+    serde_json::from_slice(&plain).map_err(|_| corrupt("key_set", column, app.0, "not a key"))
+}
+
+/// What a shared secret of a tool, or of who vouches for it, belongs to.
+fn shared_place(table: &str, name: &str) -> Vec<u8> {
+    format!("{table}/{name}").into_bytes()
+}
+
+pub(crate) fn sealed_shared(sealer: &Sealer, secret: &SharedSecret, table: &str, name: &str) -> Vec<u8> {
+    sealer.seal(secret.expose().as_bytes(), &shared_place(table, name))
+}
+
+pub(crate) fn open_shared(
+    sealer: &Sealer,
+    sealed: &[u8],
+    table: &'static str,
+    name: &str,
+) -> Result<SharedSecret, StoreError> {
+    let plain = sealer.open(sealed, &shared_place(table, name)).map_err(|e| corrupt(table, "secret", name, e))?;
+    // The error of a conversion would show what should stay hidden.
+    let text = String::from_utf8(plain).map_err(|_| corrupt(table, "secret", name, "not a text"))?;
+    Ok(SharedSecret::new(text))
 }
 
 pub(crate) fn disabled_text(because: DisabledBecause) -> &'static str {

@@ -12,6 +12,8 @@ pub mod directory;
 mod encode;
 pub mod error;
 pub mod ids;
+pub mod key_sets;
+pub mod lti;
 pub mod moving;
 mod pages;
 pub mod postgres;
@@ -23,9 +25,11 @@ pub mod views;
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
+pub use key_sets::KeySets;
+pub use lti::Lti;
 pub use queue::{
-    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, Leases, NewAttempt, NewDelivery, Outgoing,
-    Purge, Purged, Queue, Record, Settle, Step, Ticket,
+    Accept, Accepted, Birth, Changed, Claimed, Commit, IdempotencyHash, Leased, Leases, NewAttempt, NewDelivery,
+    Outgoing, Purge, Purged, Queue, Record, Settle, Step, Ticket,
 };
 pub use seal::{MainKey, Sealer};
 pub use views::{
@@ -34,5 +38,5 @@ pub use views::{
 };
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue {}
-impl<T: Config + Log + Queue> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets {}
+impl<T: Config + Log + Queue + Lti + KeySets> Store for T {}

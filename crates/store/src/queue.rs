@@ -159,10 +159,21 @@ pub struct Commit {
     pub unrecorded: Vec<Record>,
     /// Why they could not.
     pub error: Option<StoreError>,
-    /// Applications that changed on another node, to be forgotten; none of them in particular means all.
-    pub changed: Vec<Option<AppKey>>,
+    /// What changed on another node, to be forgotten.
+    pub changed: Vec<Changed>,
     /// What became of this node's leases after they were in doubt.
     pub leases: Option<Leases>,
+}
+
+/// Something that nodes keep in memory and that changed on another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Changed {
+    /// An application, or something of it.
+    Application(AppKey),
+    /// Event types of some organization.
+    EventTypes,
+    /// Anything.
+    Everything,
 }
 
 /// What a node that could not be sure of its leases learns when it can see the others again.
@@ -228,7 +239,8 @@ pub trait Queue: Send + Sync {
     /// Stores messages with their deliveries in one shared commit, each on its own: one that conflicts does not harm
     /// the others. Answers in the order given, when they are on disk.
     async fn accept(&self, messages: Vec<Accept>) -> Result<Vec<Accepted>, StoreError>;
-    /// Hands in the result of a try. It is written with the next commit; failures come back in [`Commit`].
+    /// Hands in the result of a try. It is written within milliseconds, and before anything but an accept that is asked
+    /// for later; failures come back in [`Commit`].
     fn record(&self, record: Record);
     /// Leases up to `limit` due deliveries of an endpoint, with at most about `max_bytes` of payload.
     /// `fresh_only` leaves out retries.

@@ -37,6 +37,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["outbound", "cli", "testkit"]),
     ("rustls-platform-verifier", &["outbound", "cli"]),
     ("hyper-util", &["outbound", "cli"]),
+    ("aws-sdk-sqs", &["outbound"]),
+    ("aws-config", &["outbound"]),
     ("axum", &["api", "dashboard", "cli"]),
     ("utoipa", &["api"]),
     ("askama", &["dashboard"]),

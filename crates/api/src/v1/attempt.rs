@@ -4,16 +4,18 @@ use super::{Api, EndpointPath, MessagePath, endpoint::EndpointFields};
 use crate::{
     answer::{ListOut, json, no_content, ok},
     auth::Caller,
-    extract::{At, EventTypes, Params},
+    extract::{At, Params},
     page::{PageParams, WindowParams},
     problem::Problem,
-    v1::message::{ChannelParams, ContentParams, EventTypesParams, MessageOut, stored_payload, without_payload},
+    v1::message::{
+        ChannelParams, ContentParams, EventTypesParams, Listing, MessageOut, stored_payload, without_payload,
+    },
 };
 use axum::{extract::State, response::Response, routing};
 use domain::{Attempt, AttemptId, AttemptStatus, EndpointId, MessageId, Order, Timestamp, Trigger};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use service::attempts::AttemptsLike;
+use service::{attempts::AttemptsLike, messages::MessagesOf};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -72,17 +74,13 @@ fn status(number: Option<u8>) -> Result<Option<AttemptStatus>, Problem> {
 }
 
 impl AttemptParams {
-    fn like(self, channel: ChannelParams, event_types: EventTypes) -> Result<AttemptsLike, Problem> {
+    fn like(self, messages: MessagesOf) -> Result<AttemptsLike, Problem> {
         if let Some(class) = self.status_code_class
             && !matches!(class, 0 | 100 | 200 | 300 | 400 | 500)
         {
             return Err(Problem::Unreadable(format!("{class} is not a class of statuses")));
         }
-        Ok(AttemptsLike {
-            status: status(self.status)?,
-            status_code_class: self.status_code_class,
-            messages: channel.messages_of(event_types),
-        })
+        Ok(AttemptsLike { status: status(self.status)?, status_code_class: self.status_code_class, messages })
     }
 }
 
@@ -160,21 +158,17 @@ fn page_of_attempts(page: domain::PageOf<Attempt>, with_content: bool) -> Respon
     operation_id = "v1.message-attempt.list-by-endpoint",
     params(EndpointPath, WindowParams, AttemptParams, ChannelParams, EventTypesParams, ContentParams),
     responses((status = 200, body = ListOut<MessageAttemptOut>)))]
-#[allow(clippy::too_many_arguments)] // One per group of query parameters.
 async fn list_by_endpoint(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<EndpointPath>,
-    Params(window): Params<WindowParams>,
     Params(attempts): Params<AttemptParams>,
-    Params(channel): Params<ChannelParams>,
-    Params(content): Params<ContentParams>,
-    event_types: EventTypes,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    let like = attempts.like(channel, event_types)?;
+    let Listing { window, of, with_content } = listing;
+    let like = attempts.like(of)?;
     let scope = api.service.open(&caller.0, &path.app_id).await?;
     let window = window.window(attempt_id)?;
-    let with_content = content.with_content;
     let page = api.service.attempts_to_endpoint(&scope, &path.endpoint_id, &window, &like, with_content).await?;
     Ok(page_of_attempts(page, with_content))
 }
@@ -184,42 +178,42 @@ async fn list_by_endpoint(
     operation_id = "v1.message-attempt.list-by-msg",
     params(MessagePath, WindowParams, AttemptParams, ToParams, ChannelParams, EventTypesParams, ContentParams),
     responses((status = 200, body = ListOut<MessageAttemptOut>)))]
-#[allow(clippy::too_many_arguments)] // One per group of query parameters.
 async fn list_by_message(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<MessagePath>,
-    Params(window): Params<WindowParams>,
     Params(attempts): Params<AttemptParams>,
     Params(to): Params<ToParams>,
-    Params(channel): Params<ChannelParams>,
-    Params(content): Params<ContentParams>,
-    event_types: EventTypes,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    let like = attempts.like(channel, event_types)?;
-    let scope = api.service.open(&caller.0, &path.app_id).await?;
-    let window = window.window(attempt_id)?;
-    let (to, with_content) = (to.endpoint_id.as_deref(), content.with_content);
-    let page = api.service.attempts_of_message(&scope, &path.msg_id, to, &window, &like, with_content).await?;
-    Ok(page_of_attempts(page, with_content))
+    of_message(&api, &caller, &path.app_id, &path.msg_id, to.endpoint_id.as_deref(), attempts, listing).await
 }
 
-#[allow(clippy::too_many_arguments)] // One per group of query parameters.
 async fn list_by_both(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<DeliveryPath>,
-    Params(window): Params<WindowParams>,
     Params(attempts): Params<AttemptParams>,
-    Params(channel): Params<ChannelParams>,
-    Params(content): Params<ContentParams>,
-    event_types: EventTypes,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    let like = attempts.like(channel, event_types)?;
-    let scope = api.service.open(&caller.0, &path.app_id).await?;
+    of_message(&api, &caller, &path.app_id, &path.msg_id, Some(&path.endpoint_id), attempts, listing).await
+}
+
+/// Both lists of a message's attempts.
+async fn of_message(
+    api: &Api,
+    caller: &Caller,
+    app: &str,
+    message: &str,
+    to: Option<&str>,
+    attempts: AttemptParams,
+    listing: Listing,
+) -> Result<Response, Problem> {
+    let Listing { window, of, with_content } = listing;
+    let like = attempts.like(of)?;
+    let scope = api.service.open(&caller.0, app).await?;
     let window = window.window(attempt_id)?;
-    let (to, with_content) = (Some(path.endpoint_id.as_str()), content.with_content);
-    let page = api.service.attempts_of_message(&scope, &path.msg_id, to, &window, &like, with_content).await?;
+    let page = api.service.attempts_of_message(&scope, message, to, &window, &like, with_content).await?;
     Ok(page_of_attempts(page, with_content))
 }
 
@@ -273,21 +267,17 @@ struct EndpointMessageOut<'a> {
     operation_id = "v1.message-attempt.list-attempted-messages",
     params(EndpointPath, WindowParams, DeliveryParams, ChannelParams, EventTypesParams, ContentParams),
     responses((status = 200, body = ListOut<EndpointMessageOut>)))]
-#[allow(clippy::too_many_arguments)] // One per group of query parameters.
 async fn list_attempted_messages(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<EndpointPath>,
-    Params(window): Params<WindowParams>,
     Params(delivery): Params<DeliveryParams>,
-    Params(channel): Params<ChannelParams>,
-    Params(content): Params<ContentParams>,
-    event_types: EventTypes,
+    listing: Listing,
 ) -> Result<Response, Problem> {
+    let Listing { window, of, with_content } = listing;
     let status = status(delivery.status)?;
     let scope = api.service.open(&caller.0, &path.app_id).await?;
     let window = window.window(|id| id.parse::<MessageId>().map(|id| id.0))?;
-    let (of, with_content) = (channel.messages_of(event_types), content.with_content);
     let page = api.service.attempted_messages(&scope, &path.endpoint_id, &window, status, &of, with_content).await?;
     let list = ListOut::of(
         page.as_ref(),

@@ -10,10 +10,13 @@ use crate::{
     problem::Problem,
     v1::application::ApplicationIn,
 };
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{FromRequestParts, State},
+    response::Response,
+};
 use bytes::Bytes;
 use domain::{MessageId, MessageMeta, Timestamp};
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use service::{
@@ -200,9 +203,22 @@ pub(crate) struct EventTypesParams {
     event_types: Option<Vec<String>>,
 }
 
-impl ChannelParams {
-    pub(crate) fn messages_of(self, event_types: EventTypes) -> MessagesOf {
-        MessagesOf { event_types: event_types.0, channel: self.channel }
+/// What every list of messages and attempts is narrowed by: [`WindowParams`], [`ChannelParams`], [`EventTypesParams`] and
+/// [`ContentParams`] together.
+pub(crate) struct Listing {
+    pub(crate) window: WindowParams,
+    pub(crate) of: MessagesOf,
+    pub(crate) with_content: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Params(window) = Params::from_request_parts(parts, state).await?;
+        let Params(ChannelParams { channel }) = Params::from_request_parts(parts, state).await?;
+        let Params(ContentParams { with_content }) = Params::from_request_parts(parts, state).await?;
+        let EventTypes(event_types) = EventTypes::from_request_parts(parts, state).await?;
+        Ok(Self { window, of: MessagesOf { event_types, channel }, with_content })
     }
 }
 
@@ -322,20 +338,17 @@ async fn list(
     State(api): State<Api>,
     caller: Caller,
     At(path): At<AppPath>,
-    Params(window): Params<WindowParams>,
-    Params(channel): Params<ChannelParams>,
-    Params(content): Params<ContentParams>,
-    event_types: EventTypes,
+    listing: Listing,
 ) -> Result<Response, Problem> {
     let scope = api.service.open(&caller.0, &path.app_id).await?;
+    let Listing { window, of, with_content } = listing;
     let window = window.window(|id| id.parse::<MessageId>().map(|id| id.0))?;
-    let of = channel.messages_of(event_types);
-    let page = api.service.messages(&scope, &window, &of, content.with_content).await?;
+    let page = api.service.messages(&scope, &window, &of, with_content).await?;
     let list = ListOut::of(
         page.as_ref(),
         |m| m.meta.id.to_string(),
         |m| {
-            let payload = if content.with_content { stored_payload(m.payload.as_ref()) } else { without_payload() };
+            let payload = if with_content { stored_payload(m.payload.as_ref()) } else { without_payload() };
             MessageOut::of(&m.meta, payload)
         },
     );

@@ -7,8 +7,10 @@ mod background_task;
 mod endpoint;
 mod event_type;
 mod hooks;
+mod lti;
 mod message;
 mod organization;
+mod signing_keys;
 mod submission;
 
 use crate::{idempotency, openapi, state::ApiState};
@@ -58,6 +60,9 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
+        .merge(lti::routes())
+        .merge(crate::lti::routes())
+        .merge(signing_keys::published())
         .routes(routes!(crate::health::get_health))
         .routes(routes!(crate::health::alive));
     let replayed = OpenApiRouter::new()
@@ -68,6 +73,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(attempt::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
+        .merge(signing_keys::routes())
         .merge(hooks::routes())
         .merge(submission::routes())
         // There is no dead-letter queue to redrive: what failed stays in its table. Known to some scripts.

@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use domain::{DeliveryRef, EndpointRef, IdOrUid, OrganizationId, Secret, Timestamp, Trigger};
+use domain::{EndpointRef, IdOrUid, OrganizationId, Secret, Timestamp, Trigger};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -56,6 +56,12 @@ impl SecretMaker for Random {
     }
     fn check(&self, secret: &Secret) -> Result<(), String> {
         if *secret == Secret::Ed25519([1; 64]) { Err("the halves do not belong together".to_owned()) } else { Ok(()) }
+    }
+    fn generate_body_key(&self) -> domain::BodyKey {
+        let mut kid = [0; 8];
+        fill_random(&mut kid);
+        let kid = u64::from_le_bytes(kid).to_string();
+        domain::BodyKey { kid, n: "AQ".into(), e: "AQAB".into(), private: "hidden".into() }
     }
 }
 
@@ -194,6 +200,7 @@ impl World {
         let to = self.endpoint_ref(app, endpoint).await;
         let claimed = self.store.claim(to, self.ids.now(), 100, 1 << 20, false).await.unwrap();
         let count = claimed.deliveries.len();
+        let mut recorded = Vec::new();
         for leased in claimed.deliveries {
             let (id, at) = self.ids.next();
             let attempt = NewAttempt {
@@ -207,6 +214,7 @@ impl World {
                 duration_ms: 7,
                 reason: domain::FailureReason::of_status(status),
             };
+            recorded.push((to.app, leased.delivery.message, attempt.id));
             self.store.record(Record {
                 delivery: leased.delivery,
                 attempt: Some(attempt),
@@ -217,8 +225,12 @@ impl World {
                 ticket: None,
             });
         }
-        // Records share the next commit with what is written now.
-        self.store.release(Vec::<DeliveryRef>::new(), self.ids.now()).await.unwrap();
+        // Records wait for others before they get their commit, and nobody is told when.
+        for (app, message, attempt) in recorded {
+            while self.store.attempt(app, message, attempt).await.unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+        }
         count
     }
 

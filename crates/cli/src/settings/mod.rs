@@ -99,6 +99,8 @@ settings! {
     default_signature: SignatureKind = "hmac256", values::signature, SHOWN;
     /// An endpoint that only failed for this long is switched off
     disable_after: Duration = "5d", values::some_time, SHOWN;
+    /// Keys that sign bodies are replaced when they have signed for this long
+    signing_key_rotation: Duration = "30d", values::some_time, SHOWN;
     /// Events about endpoints and failing deliveries, as Svix sends them: on or off
     operational_webhooks: bool = "on", values::switch, SHOWN;
     /// Where others reach this server, for links; its own address if not set
@@ -113,6 +115,10 @@ settings! {
     attempt_retention: Duration = "90d", values::attempt_retention, SHOWN;
     /// Refuse endpoints whose address is not https: on or off
     endpoint_https_only: bool = "off", values::switch, SHOWN;
+    /// Write to queues (SQS) without a key of their own as this server, with its role or environment: on or off
+    sqs_own_access: bool = "off", values::switch, SHOWN;
+    /// Where queues are that are named by an ARN; Amazon's own if not set
+    sqs_endpoint: Option<Url> = "", values::public_url, SHOWN;
     /// Connections that the server holds at the same time
     max_connections: usize = "10000", values::connections, SHOWN;
     /// This node's name among those on one PostgreSQL database; the host's name and the port of LISTEN if not set

@@ -6,7 +6,7 @@
 use super::{ClientError, Failure, Progress, connection::Connection};
 use crate::{
     guard::{Blocked, Guard},
-    target::{HostName, Target},
+    target::{HostName, Origin},
 };
 use domain::FailureReason;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -45,7 +45,7 @@ const NAMES_REMEMBERED: u64 = 2_048;
 /// TLS sessions remembered for resumption, in all.
 const SESSIONS_REMEMBERED: usize = 1_024;
 
-pub(super) struct Connector {
+pub(crate) struct Connector {
     guard: Arc<Guard>,
     resolver: TokioResolver,
     /// `None` where the machine trusts nobody: then nothing can be sent over https.
@@ -63,14 +63,25 @@ impl Connector {
         Ok(Self { guard, resolver: resolver()?, tls: tls(extra_roots)? })
     }
 
-    pub(super) async fn connect(&self, target: &Target, progress: &mut Progress) -> Result<Connection, Failure> {
+    /// Which addresses may be reached.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// A connection to an origin; over TLS if a certificate has to be for somebody.
+    pub(crate) async fn connect(
+        &self,
+        origin: &Origin,
+        server_name: Option<&ServerName<'static>>,
+        progress: &mut Progress,
+    ) -> Result<Connection, Failure> {
         *progress = Progress::Resolving;
-        let addresses = self.addresses(&target.origin.host, target.origin.port).await?;
+        let addresses = self.addresses(&origin.host, origin.port).await?;
         *progress = Progress::Connecting;
         let tcp = connect_any(&addresses).await.map_err(|error| connect_failure(&error))?;
         // Best effort: without it small requests may wait for an acknowledgement.
         let _ = tcp.set_nodelay(true);
-        let stream = match &target.server_name {
+        let stream = match server_name {
             None => Stream::Plain(tcp),
             Some(name) => {
                 *progress = Progress::Securing;

@@ -35,7 +35,7 @@ const ROUNDS: u32 = 16;
 type Io = TokioIo<Stream>;
 
 /// A connection that somebody uses, or that lies in the pool.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driving: Driving,
     opened: Instant,
@@ -143,7 +143,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for the answer's head.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
         let answer = self.sender.send_request(request);
         self.driving.alongside(answer).await.map_err(|error| {
             let failure = failure_of(&error);
@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// The next piece of an answer's body, `None` at its end.
-    pub(super) async fn next_data(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
+    pub(crate) async fn next_data(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Broken> {
         while !body.is_end_stream() {
             match self.driving.alongside(body.frame()).await {
                 None => break,
@@ -181,7 +181,7 @@ impl Connection {
     ///
     /// Nobody waits for an idle connection, so the last user's waker is let go: it would keep that user's task in
     /// memory.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(crate) fn is_ready(&mut self) -> bool {
         let driving = &mut self.driving;
         driving.relay.outer.take();
         poll_driver(&mut driving.driver, &mut Context::from_waker(&driving.waker));

@@ -90,7 +90,8 @@ impl Client {
         now: Timestamp,
         progress: &mut Progress,
     ) -> Result<(StatusCode, HeaderMap), Failure> {
-        let mut connection = Box::pin(self.connector.connect(target, progress)).await?;
+        let mut connection =
+            Box::pin(self.connector.connect(&target.origin, target.server_name.as_ref(), progress)).await?;
         let json = HeaderValue::from_static("application/json");
         let headers = target.headers_for("handshake", now, &body, &json, &self.user_agent, &extra);
         let mut request = Request::new(Full::new(body));

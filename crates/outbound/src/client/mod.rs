@@ -5,15 +5,15 @@
 //! idle one, nothing is handed between tasks, and a request that is dropped takes its connection with it.
 
 mod answer;
-mod connect;
-mod connection;
+pub(crate) mod connect;
+pub(crate) mod connection;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
-mod pool;
+pub(crate) mod pool;
 
-use crate::{guard::Guard, target::Target};
+use crate::{guard::Guard, queue::QueueOptions, target::Target};
 use answer::{BodyReader, retry_after};
 use bytes::Bytes;
 use connect::Connector;
@@ -47,6 +47,8 @@ pub struct ClientOptions {
     pub idle_per_origin: usize,
     /// Kept connections without use, in all.
     pub idle_total: usize,
+    /// What the operator decides about queues.
+    pub queues: QueueOptions,
 }
 
 impl ClientOptions {
@@ -60,6 +62,7 @@ impl ClientOptions {
             idle_timeout: Duration::from_secs(25),
             idle_per_origin: 64,
             idle_total: 1024,
+            queues: QueueOptions::default(),
         }
     }
 }
@@ -110,26 +113,30 @@ pub struct Sent {
 pub struct Client {
     timeout: Duration,
     user_agent: HeaderValue,
-    connector: Connector,
-    pool: Arc<Pool>,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) queues: QueueOptions,
+    #[cfg(feature = "sqs")]
+    pub(crate) own_access: Option<crate::queue::OwnAccess>,
 }
 
 /// A failure before the attempt knows how far the answer came.
-#[derive(Debug)]
-struct Failure {
-    reason: FailureReason,
-    detail: String,
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct Failure {
+    pub(crate) reason: FailureReason,
+    pub(crate) detail: String,
 }
 
 impl Failure {
-    fn new(reason: FailureReason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: FailureReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
 
 /// How far an attempt is, for the case that the deadline cuts it off.
 #[derive(Clone, Copy)]
-enum Progress {
+pub(crate) enum Progress {
     Resolving,
     Connecting,
     Securing,
@@ -158,7 +165,7 @@ impl Progress {
 }
 
 /// Why an exchange over a connection failed.
-enum Broken {
+pub(crate) enum Broken {
     /// The connection ended before anything of an answer came.
     Unanswered(Failure),
     /// In any other way.
@@ -169,12 +176,34 @@ impl Client {
     /// Makes a client. Needs to be called within a Tokio runtime.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let user_agent = HeaderValue::from_str(&options.user_agent);
+        let pool = Arc::new(Pool::new(options.idle_timeout, options.idle_per_origin, options.idle_total));
+        #[cfg(feature = "sqs")]
+        let own_access = if options.queues.own_access {
+            // Connections of its own: what is kept there may lie at addresses that receivers must not reach.
+            let connector = Connector::new(Arc::new(Guard::open()), options.extra_roots.clone())?;
+            Some(crate::queue::OwnAccess::new(Arc::new(connector), Arc::new(Pool::new(options.idle_timeout, 1, 4))))
+        } else {
+            None
+        };
         Ok(Self {
             timeout: options.timeout,
             user_agent: user_agent.map_err(|_| ClientError::UserAgent(options.user_agent))?,
-            connector: Connector::new(options.guard, options.extra_roots)?,
-            pool: Arc::new(Pool::new(options.idle_timeout, options.idle_per_origin, options.idle_total)),
+            connector: Arc::new(Connector::new(options.guard, options.extra_roots)?),
+            pool,
+            queues: options.queues,
+            #[cfg(feature = "sqs")]
+            own_access,
         })
+    }
+
+    /// For a whole attempt.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Which addresses may be reached.
+    pub(crate) fn guard(&self) -> &Guard {
+        self.connector.guard()
     }
 
     /// Sends a request and reads the answer. Takes at most the client's timeout.
@@ -208,7 +237,7 @@ impl Client {
             }
         }
         // Boxed because it is rare and large: the future of a send over a kept connection stays small.
-        let fresh = Box::pin(self.connector.connect(target, progress)).await?;
+        let fresh = Box::pin(self.connector.connect(&target.origin, target.server_name.as_ref(), progress)).await?;
         self.exchange(fresh, target, request, progress).await.map_err(|broken| match broken {
             Broken::Unanswered(failure) | Broken::Other(failure) => failure,
         })

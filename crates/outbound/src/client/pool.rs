@@ -15,7 +15,7 @@ use std::{
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     idle_timeout: Duration,
     per_origin: usize,
     total: usize,
@@ -40,7 +40,7 @@ impl Pool {
     }
 
     /// A connection to this origin that seems to be alive, the one used last first.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
         loop {
             let (mut connection, since) = {
                 let mut idle = self.lock();
@@ -55,7 +55,7 @@ impl Pool {
     }
 
     /// Keeps a connection, unless there are enough.
-    pub(super) fn put(self: &Arc<Self>, origin: &Arc<Origin>, connection: Connection) {
+    pub(crate) fn put(self: &Arc<Self>, origin: &Arc<Origin>, connection: Connection) {
         let now = Instant::now();
         if now.duration_since(connection.opened()) > AGE_MAX {
             return;

@@ -8,12 +8,13 @@ mod cloudevents;
 mod thin;
 
 use crate::{
+    canvas,
     catalog::Platform,
     expression::{Expression, ExpressionError},
     replit, teachstack,
 };
 use bytes::Bytes;
-use domain::{ApplicationId, MessageMeta, Timestamp};
+use domain::{ApplicationId, EventTypeName, MessageMeta, Timestamp};
 use std::fmt;
 
 pub use domain::format::{Format, UnknownFormat};
@@ -53,6 +54,14 @@ pub enum RenderError {
         /// What is wrong there.
         problem: String,
     },
+    /// The format has no form for events of this type: they are left out, as if a filter said so.
+    #[error("the format {format} has no form for {event_type}")]
+    NoSuchForm {
+        /// The format.
+        format: Format,
+        /// The event type.
+        event_type: EventTypeName,
+    },
     /// The format carries a secret in the body, and the endpoint has none.
     #[error("the format {0} carries a secret in the body, and this endpoint has none: make one in its settings")]
     NoBodySecret(Format),
@@ -82,6 +91,10 @@ pub struct RenderInput<'a> {
     pub application: ApplicationFacts<'a>,
     /// Where this server is reached from outside, without a slash at the end: `https://hooks.example.edu`.
     pub public_url: &'a str,
+    /// The subscription that asked for it, where a format names one.
+    pub subscription_id: Option<&'a str>,
+    /// When it is sent, where a format says so.
+    pub now: Timestamp,
 }
 
 /// What is shown instead of a body secret.
@@ -103,6 +116,8 @@ impl fmt::Debug for RenderInput<'_> {
             .field("body_secret", &self.body_secret.map(|_| "…"))
             .field("application", &self.application)
             .field("public_url", &self.public_url)
+            .field("subscription_id", &self.subscription_id)
+            .field("now", &self.now)
             .finish()
     }
 }
@@ -120,7 +135,14 @@ pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> R
         Format::Cloudevents => Ok(cloudevents::structured(input, meta, &payload)),
         Format::CloudeventsBinary => Ok(cloudevents::binary(input, meta, payload)),
         Format::Thin => Ok(thin::render(input, meta)),
+        Format::LiveEvent => canvas::live_event::render(input, meta, &payload),
+        Format::Caliper => canvas::caliper::render(input, meta, &payload),
     }
+}
+
+/// Whether a format has a form for events of a type. Only `caliper` is choosy.
+pub fn carries(format: Format, event_type: &EventTypeName) -> bool {
+    format != Format::Caliper || canvas::caliper::has_form(event_type)
 }
 
 /// Whether a message is to be sent at all: what the endpoint's filter says, or yes.

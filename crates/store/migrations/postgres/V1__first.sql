@@ -188,3 +188,69 @@ CREATE TABLE task (
 );
 CREATE INDEX task_running ON task (id) WHERE status = 'running';
 CREATE INDEX task_ended ON task (updated_at) WHERE status <> 'running';
+
+-- The keys that sign bodies, one row for each application that ever asked for it. Keys are sealed.
+CREATE TABLE key_set (
+    app        BIGINT PRIMARY KEY,
+    previous   BYTEA,
+    current    BYTEA NOT NULL,
+    next       BYTEA NOT NULL,
+    rotated_at BIGINT NOT NULL,
+    revision   BIGINT NOT NULL CHECK (revision > 0)
+);
+CREATE INDEX key_set_rotated ON key_set (rotated_at);
+
+-- Tools of Canvas: what an application is called as a root account, keys of vendors, installed tools, invitations to
+-- register, and the ids of assertions that were used. `secret` and `password` are sealed.
+CREATE TABLE lti_account (
+    app       BIGINT PRIMARY KEY,
+    uuid      TEXT NOT NULL,
+    global_id BIGINT NOT NULL,
+    guid      TEXT NOT NULL,
+    platform  TEXT
+);
+
+CREATE TABLE lti_developer_key (
+    id           BIGINT PRIMARY KEY,
+    app          BIGINT NOT NULL,
+    name         TEXT NOT NULL,
+    secret       BYTEA NOT NULL,
+    active       BOOLEAN NOT NULL,
+    capabilities TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL
+);
+CREATE INDEX lti_developer_key_app ON lti_developer_key (app, created_at);
+
+CREATE TABLE lti_tool (
+    guid          TEXT COLLATE "C" PRIMARY KEY,
+    app           BIGINT NOT NULL,
+    developer_key BIGINT,
+    name          TEXT NOT NULL,
+    secret        BYTEA NOT NULL,
+    split_secret  BOOLEAN NOT NULL,
+    capabilities  TEXT NOT NULL,
+    services      TEXT NOT NULL,
+    event_url     TEXT,
+    state         TEXT NOT NULL CHECK (state IN ('active', 'disabled')),
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL
+);
+CREATE INDEX lti_tool_app ON lti_tool (app, created_at);
+
+CREATE TABLE lti_registration (
+    key        TEXT COLLATE "C" PRIMARY KEY,
+    app        BIGINT NOT NULL,
+    password   BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX lti_registration_app ON lti_registration (app, created_at);
+
+CREATE TABLE lti_nonce (
+    subject TEXT COLLATE "C" NOT NULL,
+    jti     TEXT COLLATE "C" NOT NULL,
+    until   BIGINT NOT NULL,
+    PRIMARY KEY (subject, jti)
+);
+CREATE INDEX lti_nonce_until ON lti_nonce (until);

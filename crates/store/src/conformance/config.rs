@@ -4,11 +4,16 @@ use super::{
     Fixture,
     world::{World, all, event_type, only, org, uid},
 };
-use crate::{EventTypeFilter, OrganizationOptions, StoreError};
+use crate::{Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, Channel, Cursor, DisabledBecause, EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid,
-    Ksuid, Order, PageQuery, Retention, Secret, Secrets, Timestamp, application::ApplicationOptions,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
+    StudentDataConfirmation, Timestamp,
+    application::ApplicationOptions,
+    lti::{ContextType, SharedSecret, Subscription, SubscriptionId, ToolGuid},
+    queue::{QueueKey, Transport},
 };
+use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
 fn whole<C>() -> PageQuery<C> {
@@ -190,6 +195,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             (Secret::Ed25519([4; 64]), w.now.plus(Duration::from_micros(1))),
         ],
         body: Some(BodySecret::new("5c0f8e1a-7d0b-4b7e-9a55-0e6d1f3b2a90".into())),
+        queue: Some(QueueKey { id: "AKIA0000".into(), secret: SharedSecret::new("hidden".into()) }),
     };
     full.options = EndpointOptions {
         retry_schedule: Some("".parse().unwrap()),
@@ -202,6 +208,27 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         unsigned: true,
         https_only: true,
         only_selected: true,
+        transport: Transport::Sqs,
+        queue_region: Some("eu-west-1".into()),
+        subscription: Some(Subscription {
+            id: SubscriptionId::random([1; 16]),
+            tool: ToolGuid::random([2; 16]),
+            context_type: ContextType::Course,
+            context_id: "21070000000000565".into(),
+            system_event_types: Some(["submission_created".to_owned()].into()),
+            user_event_types: None,
+            integration: Some(ToolGuid::random([2; 16])),
+            automatic: true,
+        }),
+        subscription_id: Some(uid("71d6dfba-0547-477d-b41d-db8cb528c6d1")),
+        body_signing: Some(BodySigning::Jwt),
+        deactivate_after: Some(DeactivateAfter { timeouts: 1, errors: u32::MAX }),
+        student_data: Some(StudentDataConfirmation {
+            by: "Ada Example".into(),
+            at: Timestamp::from_micros(1_234_567),
+            recipient: "example.com".into(),
+            outdated: true,
+        }),
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();
@@ -226,8 +253,12 @@ pub async fn saving_an_endpoint_replaces_all_that_can_change(fixture: &dyn Fixtu
     changed.version = 2;
     changed.metadata = [("a".into(), "b".into())].into();
     changed.headers = vec![Header { name: "h".into(), value: "v".into() }];
-    changed.secrets =
-        Secrets { current: Secret::Hmac(vec![9; 24]), retired: vec![(Secret::Hmac(vec![7; 24]), w.now)], body: None };
+    changed.secrets = Secrets {
+        current: Secret::Hmac(vec![9; 24]),
+        retired: vec![(Secret::Hmac(vec![7; 24]), w.now)],
+        body: None,
+        queue: None,
+    };
     changed.options.ordered = true;
     changed.failing_since = Some(w.now);
     changed.updated_at = w.now.plus(Duration::from_secs(1));
@@ -356,6 +387,27 @@ pub async fn event_types_that_are_missing_or_archived_are_unknown(fixture: &dyn 
     let asked: BTreeSet<_> = ["known", "old", "new"].map(event_type).into();
     assert_eq!(w.store.unknown_event_types(&a, &asked).await.unwrap(), ["new", "old"].map(event_type));
     assert_eq!(w.store.unknown_event_types(&org("b"), &asked).await.unwrap().len(), 3);
+}
+
+pub async fn the_directory_reads_a_schema_once_and_again_after_a_change(fixture: &dyn Fixture) {
+    let w = World::open(fixture).await;
+    let (a, name, directory) = (org("a"), event_type("known"), Directory::new(w.store.clone()));
+    assert!(directory.schema(&a, &name).await.unwrap().is_none());
+    let with = |schemas: serde_json::Value| EventType {
+        schemas: schemas.as_object().cloned(),
+        ..new_event_type("known", w.now)
+    };
+    directory.put_event_type(&a, with(json!({"1": {"title": "one"}})), true).await.unwrap();
+    let first = directory.schema(&a, &name).await.unwrap().unwrap();
+    // Behind its back: whoever asks again gets what is in memory, so the store was not asked.
+    w.store.put_event_type(&a, with(json!({"1": true})), false).await.unwrap();
+    assert!(directory.schema(&a, &name).await.unwrap().unwrap().is(&first));
+    directory.put_event_type(&a, with(json!({"9": {"title": "nine"}, "10": {"title": "ten"}})), false).await.unwrap();
+    let second = directory.schema(&a, &name).await.unwrap().unwrap();
+    assert_eq!((first.schema(), second.schema()), (&json!({"title": "one"}), &json!({"title": "ten"})));
+    assert!(directory.schema(&org("b"), &name).await.unwrap().is_none());
+    assert!(directory.remove_event_type(&a, &name).await.unwrap());
+    assert!(directory.schema(&a, &name).await.unwrap().is_none());
 }
 
 pub async fn what_an_organization_decides_is_kept(fixture: &dyn Fixture) {

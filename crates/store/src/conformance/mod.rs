@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 pub mod config;
+pub mod key_sets;
 pub mod log;
+pub mod lti;
 pub mod pages;
 pub mod queue;
 pub mod upkeep;
@@ -51,9 +53,15 @@ macro_rules! conformance_tests {
                 a_list_of_event_types_shows_what_its_filter_lets_through
                 hidden_event_types_do_not_count_as_a_further_page
                 event_types_that_are_missing_or_archived_are_unknown
+                the_directory_reads_a_schema_once_and_again_after_a_change
                 what_an_organization_decides_is_kept
                 what_is_configured_is_there_in_the_next_run
                 a_page_begins_beyond_its_cursor_and_runs_in_the_order_asked_for
+            }
+            key_sets {
+                a_key_set_reads_back_by_both_names_of_its_application
+                a_key_set_changes_only_for_whoever_saw_its_revision
+                key_sets_are_found_by_their_age_and_not_of_deleted_applications
             }
             log {
                 a_message_reads_back_as_it_came_in
@@ -76,6 +84,15 @@ macro_rules! conformance_tests {
                 attempts_are_counted_in_their_window
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
+            }
+            lti {
+                a_root_account_is_made_once_and_replaced_on_purpose
+                a_developer_key_reads_back_and_is_changed_in_its_own_application_only
+                a_tool_reads_back_and_is_changed_in_its_own_application_only
+                a_registration_is_used_once_in_the_commit_that_makes_its_tool
+                registrations_that_are_over_go_when_a_new_one_comes
+                a_subject_is_found_by_its_name_until_its_application_is_deleted
+                an_assertion_id_is_used_once_by_its_subject_also_in_the_next_run
             }
             upkeep {
                 a_recovery_sends_each_failed_message_of_its_window_once
@@ -150,8 +167,13 @@ mod tests {
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("mod.rs");
-        let areas =
-            [include_str!("config.rs"), include_str!("log.rs"), include_str!("pages.rs"), include_str!("queue.rs")];
+        let areas = [
+            include_str!("config.rs"),
+            include_str!("log.rs"),
+            include_str!("lti.rs"),
+            include_str!("pages.rs"),
+            include_str!("queue.rs"),
+        ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());
             if let Some(name) = name {

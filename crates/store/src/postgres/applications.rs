@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::StoreError,
     pages::Way,
+    queue::Changed,
     views::{Config, EventTypeFilter, OrganizationOptions},
 };
 use async_trait::async_trait;
@@ -140,18 +141,19 @@ impl Config for Postgres {
         if saved == 0 {
             return Err(if is_alive(&tx, new.key).await? { StoreError::Changed } else { StoreError::NotFound });
         }
-        self.commit_change(tx, Some(new.key)).await?;
+        self.commit_change(tx, Changed::Application(new.key)).await?;
         new.revision += 1;
         Ok(new)
     }
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
-        // What is below is not found any more because this row says so; nothing else has to be touched.
+        // What is below is not found any more because this row says so. Only keys are not kept for later.
         let tx = self.pool.begin().await?;
+        tx.execute("DELETE FROM key_set WHERE app = $1", &[&key.0]).await?;
         if tx.execute(DELETE, &[&key.0, &now.as_micros()]).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        self.commit_change(tx, Some(key)).await
+        self.commit_change(tx, Changed::Application(key)).await
     }
 
     async fn create_endpoint(&self, new: Endpoint) -> Result<Endpoint, StoreError> {
@@ -229,6 +231,6 @@ impl Config for Postgres {
     ) -> Result<(), StoreError> {
         let tx = self.pool.begin().await?;
         tx.execute(SAVE_OPTIONS, &[&rows::text(organization.as_str()), &to_json(options)]).await?;
-        self.commit_change(tx, None).await
+        self.commit_change(tx, Changed::Everything).await
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     },
     error::StoreError,
     pages::Way,
+    queue::Changed,
     seal::Sealer,
 };
 use domain::{AppKey, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery, Timestamp, Uid};
@@ -122,7 +123,7 @@ impl Postgres {
                 ],
             )
             .await?;
-        self.commit_change(tx, Some(new.app)).await?;
+        self.commit_change(tx, Changed::Application(new.app)).await?;
         new.key = EndpointKey(rows::col(&row, 0)?);
         Ok(new)
     }
@@ -162,7 +163,7 @@ impl Postgres {
             let is_there = tx.first(IS_THERE, &[&new.app.0, &new.key.0]).await?.is_some();
             return Err(if is_there { StoreError::Changed } else { StoreError::NotFound });
         }
-        self.commit_change(tx, Some(new.app)).await?;
+        self.commit_change(tx, Changed::Application(new.app)).await?;
         new.revision += 1;
         Ok(new)
     }
@@ -177,7 +178,7 @@ impl Postgres {
         if !is_alive(&tx, app).await? || tx.execute(DELETE, &[&app.0, &key.0, &now.as_micros()]).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        self.commit_change(tx, Some(app)).await
+        self.commit_change(tx, Changed::Application(app)).await
     }
 }
 

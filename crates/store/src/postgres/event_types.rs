@@ -4,7 +4,7 @@ use super::{
     Postgres,
     rows::{self, corrupt, from_json, to_json},
 };
-use crate::{error::StoreError, pages::Way, views::EventTypeFilter};
+use crate::{error::StoreError, pages::Way, queue::Changed, views::EventTypeFilter};
 use domain::{EventType, EventTypeName, OrganizationId, PageOf, PageQuery, Timestamp};
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
@@ -49,8 +49,8 @@ impl Postgres {
         e: &EventType,
         only_new: bool,
     ) -> Result<bool, StoreError> {
-        let conn = self.pool.lend().await?;
-        let stored = conn
+        let tx = self.pool.begin().await?;
+        let stored = tx
             .execute(
                 PUT,
                 &[
@@ -68,6 +68,10 @@ impl Postgres {
                 ],
             )
             .await?;
+        match stored {
+            0 => tx.commit().await?,
+            _ => self.commit_change(tx, Changed::EventTypes).await?,
+        }
         Ok(stored == 1)
     }
 
@@ -103,7 +107,10 @@ impl Postgres {
         organization: &OrganizationId,
         name: &EventTypeName,
     ) -> Result<bool, StoreError> {
-        Ok(self.pool.execute(REMOVE, &[&rows::text(organization.as_str()), &name.as_str()]).await? == 1)
+        let tx = self.pool.begin().await?;
+        let removed = tx.execute(REMOVE, &[&rows::text(organization.as_str()), &name.as_str()]).await?;
+        self.commit_change(tx, Changed::EventTypes).await?;
+        Ok(removed == 1)
     }
 
     pub(super) async fn missing_event_types(

@@ -13,7 +13,9 @@ mod connect;
 mod endpoints;
 mod event_types;
 mod examine;
+mod key_sets;
 mod locks;
+mod lti;
 mod messages;
 mod node;
 mod partitions;
@@ -29,11 +31,10 @@ mod writer;
 
 use crate::{
     error::StoreError,
-    queue::Commit,
+    queue::{Changed, Commit},
     seal::{MainKey, Sealer},
 };
 use connect::{Address, refuse_transaction_pooler};
-use domain::AppKey;
 use node::Node;
 use partitions::Partitions;
 use pool::{Pool, Tx};
@@ -141,11 +142,17 @@ async fn check_key(pool: &Pool, sealer: &Sealer) -> Result<(), StoreError> {
 
 impl Postgres {
     /// Ends a transaction that changed something that nodes keep in memory, and tells them.
-    async fn commit_change(&self, tx: Tx, app: Option<AppKey>) -> Result<(), StoreError> {
+    async fn commit_change(&self, tx: Tx, changed: Changed) -> Result<(), StoreError> {
         const CHANGED: &str = "WITH r AS (UPDATE revision SET n = n + 1 RETURNING n),
             c AS (INSERT INTO change (n, app) SELECT n, $1 FROM r)
             SELECT n, pg_notify('schoolbell', '')::text FROM r";
-        let n: i64 = rows::col(&tx.one(CHANGED, &[&app.map(|a| a.0)]).await?, 0)?;
+        // No application has the number 0.
+        let what = match changed {
+            Changed::Application(app) => Some(app.0),
+            Changed::EventTypes => Some(0),
+            Changed::Everything => None,
+        };
+        let n: i64 = rows::col(&tx.one(CHANGED, &[&what]).await?, 0)?;
         tx.commit().await?;
         self.node.changed_here(n);
         Ok(())
@@ -187,5 +194,8 @@ fn failed(e: tokio_postgres::Error) -> StoreError {
 }
 
 fn is_uid(e: &DbError) -> bool {
-    matches!(e.constraint(), Some("app_uid" | "endpoint_uid"))
+    matches!(
+        e.constraint(),
+        Some("app_uid" | "endpoint_uid" | "lti_developer_key_pkey" | "lti_tool_pkey" | "lti_registration_pkey")
+    )
 }

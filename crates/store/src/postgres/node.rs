@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    queue::{Commit, Leases},
+    queue::{Changed, Commit, Leases},
 };
 use domain::AppKey;
 use std::{
@@ -330,16 +330,20 @@ impl Watcher {
         }
         let found = conn.all(CHANGED, &[&seen, &CHANGES]).await?;
         let own = std::mem::take(&mut *self.node.own_changes.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut changed: Vec<Option<AppKey>> = Vec::with_capacity(found.len());
+        let mut changed: Vec<Changed> = Vec::with_capacity(found.len());
         for row in &found {
             if !own.contains(&rows::col(row, 0)?) {
-                changed.push(rows::col::<Option<i64>>(row, 1)?.map(AppKey));
+                changed.push(match rows::col(row, 1)? {
+                    None => Changed::Everything,
+                    Some(0) => Changed::EventTypes,
+                    Some(app) => Changed::Application(AppKey(app)),
+                });
             }
         }
         let last = found.last().map_or(Ok(now), |row| rows::col(row, 0))?;
         if last - seen != found.len() as i64 || last < now {
             // More than fits, or some are no longer kept.
-            changed = vec![None];
+            changed = vec![Changed::Everything];
         }
         changed.sort_unstable();
         changed.dedup();

@@ -149,7 +149,8 @@ impl Config for Sqlite {
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |tx| {
-            // What is below is not found any more because this row says so; nothing else has to be touched.
+            // What is below is not found any more because this row says so. Only keys are not kept for later.
+            execute(tx.conn, "DELETE FROM key_set WHERE app = ?1", params![key.0]).map_err(failed)?;
             let sql = "UPDATE app SET deleted_at = ?2, revision = revision + 1 WHERE key = ?1 AND deleted_at IS NULL";
             match execute(tx.conn, sql, params![key.0, now.as_micros()]).map_err(failed)? {
                 0 => Err(StoreError::NotFound),

@@ -11,6 +11,8 @@ mod backup;
 mod claim;
 mod endpoints;
 mod event_types;
+mod key_sets;
+mod lti;
 mod messages;
 mod purge;
 mod queue;

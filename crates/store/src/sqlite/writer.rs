@@ -321,7 +321,13 @@ impl Inbox {
 
     fn sort(&mut self, call: Call, batch: &mut Vec<Job>) {
         match call {
-            Call::Now(job) => batch.push(job),
+            Call::Now(job) => {
+                // What is written after a record finds it.
+                if matches!(job, Job::Write(_)) {
+                    self.records_due = Some(Instant::now());
+                }
+                batch.push(job);
+            }
             Call::Records(Patience::Lingering) => {
                 self.records_due.get_or_insert_with(|| Instant::now() + LINGER);
             }

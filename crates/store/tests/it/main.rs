@@ -5,7 +5,7 @@ mod postgres;
 use async_trait::async_trait;
 use domain::{
     AppKey, Application, ApplicationId, BodySecret, Endpoint, EndpointId, EndpointKey, Header, Ksuid, Secret, Secrets,
-    Timestamp,
+    Timestamp, lti::SharedSecret, queue::QueueKey,
 };
 use std::{path::PathBuf, sync::Arc};
 use store::{Commit, Config as _, MainKey, Purge, Queue as _, Store, StoreError, conformance::Fixture, sqlite::Sqlite};
@@ -110,7 +110,12 @@ async fn nothing_that_lets_somebody_in_is_readable_in_the_files() {
     let endpoint = Endpoint {
         url: "https://hidden-user:hidden-password@hooks.example.edu/".into(),
         headers: vec![Header { name: "Authorization".into(), value: "hidden-token".into() }],
-        secrets: Secrets { current, retired: vec![(retired, MADE)], body: Some(BodySecret::new("hidden-body".into())) },
+        secrets: Secrets {
+            current,
+            retired: vec![(retired, MADE)],
+            body: Some(BodySecret::new("hidden-body".into())),
+            queue: Some(QueueKey { id: "AKIA-hidden".into(), secret: SharedSecret::new("hidden-queue".into()) }),
+        },
         ..endpoint(app.key, 2)
     };
     store.create_endpoint(endpoint).await.expect("it is stored");

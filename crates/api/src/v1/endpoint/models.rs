@@ -2,17 +2,72 @@
 
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
-use domain::{Endpoint, EndpointId, Format, RetrySchedule, Timestamp};
+use domain::{
+    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp,
+    lti::{SharedSecret, Subscription},
+    queue::{QueueKey, Transport},
+};
 use serde::{Deserialize, Serialize};
 use service::{
     Patch,
     endpoints::{EndpointChange, EndpointExtras, EndpointInput},
+    queues::QueueInput,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 fn first_version() -> u16 {
     1
+}
+
+/// What a queue needs beside its address. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueueIn {
+    /// Where it is, if its address does not say.
+    region: Option<String>,
+    /// The key to write with; the server's own access if absent.
+    access_key_id: Option<String>,
+    /// What signs with it. Never shown.
+    secret_access_key: Option<String>,
+}
+
+impl From<QueueIn> for QueueInput {
+    fn from(q: QueueIn) -> Self {
+        let key = match (q.access_key_id, q.secret_access_key) {
+            (None, None) => None,
+            // Half a key is none, which its rule says.
+            (id, secret) => {
+                Some(QueueKey { id: id.unwrap_or_default(), secret: SharedSecret::new(secret.unwrap_or_default()) })
+            }
+        };
+        Self { region: q.region, key }
+    }
+}
+
+/// What is shown of a queue beside its address.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct QueueOut {
+    /// Where it is, if its address does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    /// The key to write with, its middle left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_key_id: Option<String>,
+}
+
+/// How many messages may be given up within 24 hours. A message counts once, when its last try failed.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described here; the type of the domain reads and writes it.
+#[schema(as = DeactivateAfter)]
+struct DeactivateAfterIo {
+    /// Because no answer came in time.
+    #[schema(minimum = 1)]
+    timeouts: u32,
+    /// Because of anything else that the receiver did.
+    #[schema(minimum = 1)]
+    errors: u32,
 }
 
 /// An endpoint to create or put.
@@ -66,8 +121,8 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -95,6 +150,36 @@ pub(super) struct EndpointIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// How what it gets travels: `https`, or `sqs` for a queue, whose URL or ARN is the address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transport: Patch<String>,
+    /// What a queue needs beside its address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<QueueIn>)]
+    queue: Patch<QueueIn>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -123,6 +208,14 @@ impl From<EndpointIn> for EndpointInput {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                transport: e.transport,
+                queue: e.queue.map(Into::into),
+                subscription: Patch::Keep,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -185,8 +278,8 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
-    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary` or
-    /// `thin`.
+    /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
+    /// `thin`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
@@ -214,6 +307,36 @@ pub(super) struct EndpointPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     handshake: Patch<String>,
+    /// How what it gets travels: `https`, or `sqs` for a queue, whose URL or ARN is the address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    transport: Patch<String>,
+    /// What a queue needs beside its address.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<QueueIn>)]
+    queue: Patch<QueueIn>,
+    /// A named choice of `retrySchedule`, `finalStatuses` and `deactivateAfter`: `standard`, `patient`, `replit`,
+    /// `canvas-plagiarism` or `canvas-live-events`. What is given beside it counts more. Not stored.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    retry_preset: Patch<String>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Patch<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it, in formats that have a place for one.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    subscription_id: Patch<String>,
+    /// `jwt`: the body is a signed JSON Web Token whose claims are what would have been sent.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Patch<String>,
+    /// Writes down that somebody agreed to what the address learns about people: a name, such as `Ada Example, head`, or
+    /// an empty text. Null takes it back. It does not last: another address or a wider selection asks anew.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    student_data_confirmed_by: Patch<String>,
 }
 
 impl From<EndpointPatch> for EndpointChange {
@@ -241,6 +364,14 @@ impl From<EndpointPatch> for EndpointChange {
                 https_only: e.https_only,
                 only_selected: e.only_selected,
                 handshake: e.handshake,
+                transport: e.transport,
+                queue: e.queue.map(Into::into),
+                subscription: Patch::Keep,
+                retry_preset: e.retry_preset,
+                deactivate_after: e.deactivate_after,
+                subscription_id: e.subscription_id,
+                body_signing: e.body_signing,
+                student_data: e.student_data_confirmed_by,
             },
         }
     }
@@ -306,6 +437,27 @@ impl From<&Endpoint> for EndpointFields {
     }
 }
 
+/// Who agreed that the address gets data about people.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StudentDataOut {
+    /// The name that was given, or what kind of access it was.
+    confirmed_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    confirmed_at: Timestamp,
+    /// The host that was named as the one who gets it.
+    recipient: String,
+    /// False since the endpoint got another address, or gets more: somebody has to agree anew.
+    current: bool,
+}
+
+impl From<StudentDataConfirmation> for StudentDataOut {
+    fn from(c: StudentDataConfirmation) -> Self {
+        Self { confirmed_by: c.by, confirmed_at: c.at, recipient: c.recipient, current: !c.outdated }
+    }
+}
+
 /// An endpoint. Its secret and its headers are shown elsewhere.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -350,6 +502,31 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     only_selected: bool,
+    /// How what it gets travels; `https` if absent.
+    #[serde(skip_serializing_if = "Transport::is_default")]
+    #[schema(value_type = String, required = false)]
+    transport: Transport,
+    /// What its queue needs beside the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueOut>,
+    /// What makes it a subscription of a tool of Canvas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    subscription: Option<Subscription>,
+    /// Switched off after so many messages given up in 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeactivateAfterIo>)]
+    deactivate_after: Option<DeactivateAfter>,
+    /// What is sent names this as the subscription that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription_id: Option<String>,
+    /// What the body is signed as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    body_signing: Option<BodySigning>,
+    /// Who agreed that the address gets data about people; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_data: Option<StudentDataOut>,
 }
 
 impl From<Endpoint> for EndpointOut {
@@ -367,6 +544,16 @@ impl From<Endpoint> for EndpointOut {
             signature_headers: e.options.unsigned.then_some(false),
             https_only: e.options.https_only,
             only_selected: e.options.only_selected,
+            transport: e.options.transport,
+            queue: (e.options.transport == Transport::Sqs).then(|| QueueOut {
+                region: e.options.queue_region,
+                access_key_id: e.secrets.queue.as_ref().map(QueueKey::masked),
+            }),
+            subscription: e.options.subscription,
+            deactivate_after: e.options.deactivate_after,
+            subscription_id: e.options.subscription_id.map(Into::into),
+            body_signing: e.options.body_signing,
+            student_data: e.options.student_data.map(Into::into),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Random choices for the demo's stories. Repeatable, so that tests can pin a story.
 
-use domain::Timestamp;
-
 /// A small generator of random numbers (SplitMix64); not for secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
@@ -25,11 +23,6 @@ impl Dice {
         self.next().checked_rem(n).unwrap_or(0)
     }
 
-    /// A number from `low` to `high`.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high.saturating_sub(low) + 1)
-    }
-
     /// Whether something happens that happens `percent` times in a hundred.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
@@ -38,11 +31,6 @@ impl Dice {
     /// One of several.
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
-    }
-
-    /// Small letters and digits.
-    pub(crate) fn word(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(*self.pick(b"abcdefghijklmnopqrstuvwxyz0123456789"))).collect()
     }
 
     /// Hexadecimal digits in the form of a UUID.
@@ -100,16 +88,6 @@ pub(crate) const STUDENTS: [Person; 12] = [
     person("Luca", "Bianchi", 2042),
 ];
 
-/// Who teaches.
-pub(crate) const TEACHERS: [Person; 3] =
-    [person("Tara", "Whitfield", 11), person("Samuel", "Adeyemi", 12), person("Noor", "Rahman", 13)];
-
-/// An instant to the millisecond, always with three digits: `2026-01-31T20:24:32.590Z`.
-pub(crate) fn millis(at: Timestamp) -> String {
-    let whole = Timestamp::from_micros(at.as_seconds() * 1_000_000).to_string();
-    format!("{}.{:03}Z", whole.trim_end_matches('Z'), at.as_millis().rem_euclid(1_000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,17 +96,11 @@ mod tests {
     fn dice_fall_within_their_bounds_and_the_same_way_again() {
         let (mut a, mut b) = (Dice::new(7), Dice::new(7));
         for _ in 0..1_000 {
-            let n = a.between(3, 5);
-            assert!((3..=5).contains(&n));
-            assert_eq!(n, b.between(3, 5));
+            let n = a.below(5);
+            assert!(n < 5);
+            assert_eq!(n, b.below(5));
         }
         assert_eq!(a.uuid().len(), 36);
         assert_eq!(a.below(0), 0);
-    }
-
-    #[test]
-    fn instants_have_three_digits() {
-        assert_eq!(millis(Timestamp::from_micros(1_700_000_000_590_999)), "2023-11-14T22:13:20.590Z");
-        assert_eq!(millis(Timestamp::from_micros(1_700_000_000_000_000)), "2023-11-14T22:13:20.000Z");
     }
 }

@@ -171,6 +171,7 @@ async fn set_up(client: &ApiClient, receiver: SocketAddr) -> Result<Vec<String>,
             "description": tenant.receiver,
             "url": format!("http://{receiver}/{}", tenant.uid),
             "onlySelected": false,
+            "studentDataConfirmedBy": "The demo: all people are invented",
         });
         post(client, &format!("/app/{}/endpoint/", tenant.uid), endpoint).await?;
         let path = format!("/app/{}/endpoint/receiver/secret/", tenant.uid);

@@ -3,7 +3,6 @@
 //! Platforms that can be played are, as `simulate` does it. For the others there are stories here: a story is a list of
 //! scenes, and each scene is told when its time comes, so that it carries that time.
 
-mod canvas;
 mod openedx;
 
 use super::dice::Dice;
@@ -78,6 +77,14 @@ const TEACHSTACK: Tenant = Tenant {
     event_types: &[],
     story: Story::Played("teachstack"),
 };
+const CANVAS: Tenant = Tenant {
+    platform: "Canvas",
+    uid: "canvas-northfield",
+    name: "Northfield University",
+    receiver: "Plagiarism check",
+    event_types: &[],
+    story: Story::Played("canvas"),
+};
 const INSTRUQT: Tenant = Tenant {
     platform: "Instruqt",
     uid: "instruqt-brightline",
@@ -88,7 +95,7 @@ const INSTRUQT: Tenant = Tenant {
 };
 
 /// One tenant for each platform.
-pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, openedx::TENANT, canvas::TENANT, INSTRUQT];
+pub(crate) const TENANTS: [Tenant; 5] = [REPLIT, TEACHSTACK, openedx::TENANT, CANVAS, INSTRUQT];
 
 /// All stories at once: whose turn it is, is left to the dice.
 pub(crate) struct Stage {

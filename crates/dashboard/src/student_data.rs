@@ -1,0 +1,145 @@
+//! What leaves about people and who agreed to that: the question in forms, and the page of one endpoint.
+
+use crate::{
+    endpoint::{Head, address, frame, path},
+    events::class_in_words,
+    form::{Fields, Form},
+    page::{Answer, Frame, Page, go, in_words, is_about_input, show as render},
+    session::Visitor,
+    words::When,
+};
+use askama::Template;
+use axum::{extract::Path, response::IntoResponse};
+use domain::{Endpoint, Timestamp};
+use service::{
+    AppScope, Capability, Patch, ServiceError,
+    endpoints::{EndpointChange, EndpointExtras},
+    student_data::{Consent, Disclosure},
+};
+
+/// What a form asks before data about people goes to an address.
+pub(crate) struct Asked {
+    /// Who will get it.
+    pub(crate) recipient: String,
+    pub(crate) fields: Vec<(String, &'static str)>,
+    /// Event types whose schema says nothing about people.
+    pub(crate) silent: usize,
+    pub(crate) warning: &'static str,
+    /// The name that was typed before.
+    pub(crate) name: String,
+}
+
+impl Asked {
+    pub(crate) fn of(disclosure: Disclosure, form: &Fields) -> Self {
+        // What names people comes first.
+        let mut fields: Vec<_> = disclosure.fields.into_iter().collect();
+        fields.sort_by_key(|(_, class)| *class);
+        Self {
+            recipient: disclosure.recipient,
+            fields: fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+            silent: disclosure.silent,
+            warning: disclosure.warning.unwrap_or_default(),
+            name: form.get("agreed-by").to_owned(),
+        }
+    }
+}
+
+/// What a form says about it: agreed, by whom; or nothing.
+pub(crate) fn agreed(form: &Fields) -> Patch<String> {
+    if form.ticked("agreed") { Patch::Set(form.get("agreed-by").to_owned()) } else { Patch::Keep }
+}
+
+/// Who agreed to what an endpoint sends, for its pages.
+pub(crate) struct ConsentShown {
+    /// `given`, `outdated`, `missing` or `none` where nobody has to.
+    pub(crate) state: &'static str,
+    pub(crate) by: String,
+    pub(crate) recipient: String,
+    pub(crate) when: Option<When>,
+}
+
+impl ConsentShown {
+    fn of(disclosure: &Disclosure, endpoint: &Endpoint, now: Timestamp) -> Self {
+        let (state, given) = match disclosure.consent(endpoint) {
+            Consent::NotNeeded => ("none", None),
+            Consent::Missing => ("missing", None),
+            Consent::Outdated(given) => ("outdated", Some(given)),
+            Consent::Given(given) => ("given", Some(given)),
+        };
+        Self {
+            state,
+            by: given.map(|g| g.by.clone()).unwrap_or_default(),
+            recipient: given.map_or_else(|| disclosure.recipient.clone(), |g| g.recipient.clone()),
+            when: given.map(|g| When::new(g.at, now)),
+        }
+    }
+    pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoint) -> Result<Self, ServiceError> {
+        let disclosure = visitor.service().disclosure(scope, endpoint).await?;
+        Ok(Self::of(&disclosure, endpoint, visitor.now()))
+    }
+    pub(crate) fn is(&self, state: &str) -> bool {
+        self.state == state
+    }
+}
+
+#[derive(Template)]
+#[template(path = "student_data.html")]
+struct StudentDataPage {
+    frame: Frame,
+    head: Head,
+    consent: ConsentShown,
+    asked: Asked,
+    problem: String,
+}
+
+async fn page(
+    visitor: &Visitor,
+    scope: &AppScope,
+    e: &Endpoint,
+    form: &Fields,
+) -> Result<StudentDataPage, ServiceError> {
+    let disclosure = visitor.service().disclosure(scope, e).await?;
+    let frame = frame(visitor, scope.application(), "Student data").below(address(e), path(scope.application(), e));
+    Ok(StudentDataPage {
+        frame,
+        head: Head::read(visitor, scope, e, "").await?,
+        consent: ConsentShown::of(&disclosure, e, visitor.now()),
+        asked: Asked::of(disclosure, form),
+        problem: String::new(),
+    })
+}
+
+pub(crate) async fn show(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    render(&page(&visitor, &scope, &e, &Fields::default()).await?)
+}
+
+pub(crate) async fn save(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>, Form(form): Form) -> Answer {
+    visitor.actor.must_have(Capability::ManageEndpoint)?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    let withdraws = form.get("go") == "withdraw";
+    let wanted = if withdraws { Patch::Clear } else { agreed(&form) };
+    let mut problem = "Tick the box to confirm who gets this data.".to_owned();
+    if wanted != Patch::Keep {
+        let extras = EndpointExtras { student_data: wanted, ..EndpointExtras::default() };
+        match visitor
+            .service()
+            .patch_endpoint(&scope, &endpoint, EndpointChange { extras, ..EndpointChange::default() })
+            .await
+        {
+            Ok(_) => {
+                let stays =
+                    "The confirmation was withdrawn. To stop what is sent, switch the endpoint off or delete it.";
+                visitor.say(if withdraws { stays } else { "The confirmation was recorded." });
+                return Ok(go(&format!("{}/student-data", path(scope.application(), &e))));
+            }
+            Err(error) if is_about_input(&error) => problem = in_words(&error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut page = page(&visitor, &scope, &e, &form).await?;
+    page.problem = problem;
+    Ok(render(&page)?.into_response())
+}
