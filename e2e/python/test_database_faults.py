@@ -5,13 +5,16 @@ PAUSE_SECONDS sets how long the database is paused (default 15; the long version
 """
 
 import os
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
-from support.api import eventually
+from support.api import assert_error, eventually
 from support.nodes import Producer, all_arrived, cluster
-from support.postgres import Database
+from support.postgres import Cluster, Database
 
 PAUSE = float(os.environ.get("PAUSE_SECONDS", "15"))
 # Delivery is back this long after the database is.
@@ -96,3 +99,54 @@ def test_a_database_that_does_not_answer(new_node, url, hook, proxy):
         proxy.resume()
 
     through(new_node, url, hook, pause)
+
+
+@pytest.fixture
+def small_disk():
+    """A disk that is soon full. Needs root, for a tmpfs; where another user can reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="schoolbell-small-"))
+    folder.chmod(0o755)
+    command = ["mount", "-t", "tmpfs", "-o", "size=80m,mode=700", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"needs the right to mount a tmpfs (root): {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+    folder.rmdir()
+
+
+@pytest.fixture
+def small_cluster(stoppable, small_disk):
+    # `stoppable` skips where there is no PostgreSQL.
+    one = Cluster(data=str(small_disk))
+    yield one
+    one.close()
+
+
+@pytest.mark.timeout(180)
+def test_a_database_whose_disk_is_full(new_node, small_cluster, small_disk, hook):
+    nodes, (api,) = cluster(new_node, Database(small_cluster.url).url(), 1)
+    app = api.app()["id"]
+    api.endpoint(app, hook.url)
+    accepted = [api.send(app)["id"]]
+    with open(small_disk / "ballast", "wb", buffering=0) as ballast:
+        while _free(small_disk) > 4 << 20:
+            ballast.write(b"\0" * (1 << 20))
+    refusal = None
+    for _ in range(5000):
+        response = api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {"filling": "x" * 20_000}})
+        if response.status_code != 202:
+            refusal = response
+            break
+        accepted.append(response.json()["id"])
+    assert refusal is not None, "the disk never became full"
+    assert_error(refusal, 503, "storage_full")
+    os.truncate(small_disk / "ballast", 0)
+    goes_on(api, app, hook, time.monotonic())
+    all_arrived(hook, accepted, 20)
+    assert nodes[0].is_running()
+
+
+def _free(folder):
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

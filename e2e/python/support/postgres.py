@@ -52,15 +52,19 @@ class Database:
 class Cluster:
     """A server of its own, for tests that stop it. It syncs, as in earnest."""
 
-    def __init__(self, **settings: str):
+    def __init__(self, data: "str | None" = None, **settings: str):
         self.bin = os.path.dirname(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1])
         self.folder = tempfile.mkdtemp(prefix="schoolbell-cluster-")
+        # Elsewhere: a disk of its own, its log of changes apart from it.
+        self.data = data or f"{self.folder}/data"
         # PostgreSQL refuses to run as root.
         self.as_user = []
         if os.geteuid() == 0:
             self.as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
             shutil.chown(self.folder, "nobody", "nogroup")
-        self._run("initdb", "-D", f"{self.folder}/data", "-U", "schoolbell", "-A", "trust", "-E", "UTF8")
+        if self.as_user and data:
+            shutil.chown(data, "nobody", "nogroup")
+        self._run("initdb", "-D", self.data, "--waldir", f"{self.folder}/wal", "-U", "schoolbell", "-A", "trust", "-E", "UTF8")
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -77,11 +81,10 @@ class Cluster:
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
-        data, log = f"{self.folder}/data", f"{self.folder}/log"
-        self._run("pg_ctl", "-D", data, "-l", log, "-o", self.options, "-w", "start")
+        self._run("pg_ctl", "-D", self.data, "-l", f"{self.folder}/log", "-o", self.options, "-w", "start")
 
     def stop(self, mode: str = "fast") -> None:
-        self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", mode, "-w", "stop")
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def close(self) -> None:
         try:
