@@ -101,7 +101,9 @@ pub async fn sqlite_to_postgres(
 ) -> Result<Moved, StoreError> {
     let source = Source::open(from, key)?;
     let mut target = Target::open(to, key, &from.display().to_string()).await?;
-    let tables = source.tables()?;
+    let mut tables = source.tables()?;
+    // The one that looks for messages comes after them.
+    tables.sort_by_key(|t| t.name == "idempotency");
     for table in &tables {
         copy(&source, &mut target, table, &mut progress).await?;
     }
