@@ -45,7 +45,11 @@ def test_a_tool_gets_a_token_as_the_documentation_shows(account):
     tool = account.install()
     answer = tool.ask()
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
-    assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer", "expires_in": "3600"}
+    assert answer.json() == {
+        "access_token": answer.json()["access_token"],
+        "token_type": "bearer",
+        "expires_in": "3600",
+    }
     claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
     assert claims["iss"] == "Canvas" and claims["sub"] == tool.subject and claims["aud"] == ["127.0.0.1"]
     assert claims["exp"] - claims["iat"] == 3600 and claims["iat"] - claims["nbf"] == 30 and claims["jti"]
@@ -69,9 +73,7 @@ def hostile_assertions(tool, account, other):
     good = tool.assertion()
     head, body, _ = good.split(".")
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
     yield "alg none", f"{none}.{body}."
     yield "alg none with a signature", f"{none}.{body}.{good.split('.')[2]}"
@@ -83,7 +85,10 @@ def hostile_assertions(tool, account, other):
     yield "the other tool's secret", tool.assertion(key=other.secret)
     yield "the vendor's secret", tool.assertion(key=tool.key["secret"])
     yield "somebody unknown", tool.assertion(sub=str(uuid.uuid4()))
-    yield "a developer key without a code", Tool(tool.server, int(tool.key["id"]), tool.key["secret"], account.uuid).assertion()
+    yield (
+        "a developer key without a code",
+        Tool(tool.server, int(tool.key["id"]), tool.key["secret"], account.uuid).assertion(),
+    )
     yield "an iat in the future", tool.assertion(iat=now + 30)
     yield "an old iat", tool.assertion(iat=now - 400)
     yield "an exp that is over", tool.assertion(exp=now - 30)
@@ -106,7 +111,12 @@ def test_hostile_assertions_are_refused_with_one_answer_and_no_hint(account, api
     for what, assertion in hostile_assertions(tool, account, other):
         answer = tool.http.post(tool.authorize_url, data={"grant_type": GRANT, "assertion": assertion})
         assert (answer.status_code, answer.text) == (400, '{"error":"invalid_grant"}'), what
-    for form in ({}, {"grant_type": GRANT}, {"assertion": tool.assertion()}, {"grant_type": "password", "assertion": tool.assertion()}):
+    for form in (
+        {},
+        {"grant_type": GRANT},
+        {"assertion": tool.assertion()},
+        {"grant_type": "password", "assertion": tool.assertion()},
+    ):
         answer = tool.http.post(tool.authorize_url, data=form)
         assert (answer.status_code, answer.text) == (400, '{"error":"invalid_grant"}'), form
 
@@ -144,7 +154,9 @@ def test_tools_and_keys_that_are_switched_off_get_nothing(account):
     tool = account.install()
     assert tool.call("GET").status_code == 200
     for path in (f"tool-proxy/{tool.subject}", f"developer-key/{tool.key['id']}"):
-        off, on = ({"state": "disabled"}, {"state": "active"}) if "tool" in path else ({"active": False}, {"active": True})
+        off, on = (
+            ({"state": "disabled"}, {"state": "active"}) if "tool" in path else ({"active": False}, {"active": True})
+        )
         assert account.api.patch(f"{account.path}/{path}", off).status_code == 200
         assert tool.ask().json() == {"error": "invalid_grant"}
         refused = tool.call("GET")
@@ -191,7 +203,10 @@ def test_the_contract_decides_which_methods_a_tool_may_use(account, hook):
     assert tool.call("GET").status_code == 200
     assert tool.subscribe(**wanted(account, hook)).json() == UNAUTHENTICATED
     assert tool.call("DELETE", "/x").status_code == 401
-    assert account.install(services=[{"service": "vnd.Canvas.submission", "action": ["GET"]}]).call("GET").status_code == 401
+    assert (
+        account.install(services=[{"service": "vnd.Canvas.submission", "action": ["GET"]}]).call("GET").status_code
+        == 401
+    )
 
 
 # Subscriptions.
@@ -221,7 +236,9 @@ def test_a_subscription_is_created_shown_changed_listed_and_deleted(account, hoo
     listed = tool.call("GET")
     assert listed.json() == [made] and "endkey" not in listed.headers
 
-    change = wanted(account, hook, EventTypes=["quiz_submitted"], ContextType="course", ContextId="45", Format="caliper")
+    change = wanted(
+        account, hook, EventTypes=["quiz_submitted"], ContextType="course", ContextId="45", Format="caliper"
+    )
     changed = tool.call("PUT", f"/{made['Id']}", json={"subscription": change})
     assert changed.status_code == 200
     new = {"EventTypes": ["quiz_submitted"], "ContextType": "course", "ContextId": "45", "Format": "caliper"}
@@ -282,7 +299,14 @@ def test_what_is_wrong_is_answered_as_documented(account, hook):
         "ContextId": [None, ""],
         "Format": [None, "xml", "standard"],
         "TransportType": [None, "http", "ftp"],
-        "TransportMetadata": [None, {}, {"Url": ""}, {"Url": "no url"}, {"Url": "ftp://x"}, {"Url": "http://10.0.0.1/"}],
+        "TransportMetadata": [
+            None,
+            {},
+            {"Url": ""},
+            {"Url": "no url"},
+            {"Url": "ftp://x"},
+            {"Url": "http://10.0.0.1/"},
+        ],
     }.items():
         for value in values:
             answer = tool.subscribe(**{name: v for name, v in {**ok, field: value}.items() if v is not None})
@@ -332,9 +356,18 @@ def test_a_subscription_is_an_endpoint_of_the_application(account, hook):
     assert endpoint["subscription"]["id"] == made["Id"] and endpoint["subscription"]["tool"] == tool.subject
     assert endpoint["retrySchedule"] == ["30s"] * 5
     # A PUT of Svix's API keeps it a subscription.
-    changed = account.api.put(f"/app/{account.id}/endpoint/{endpoint['id']}", {"url": hook.url, "channels": ["course:1"]})
+    changed = account.api.put(
+        f"/app/{account.id}/endpoint/{endpoint['id']}", {"url": hook.url, "channels": ["course:1"]}
+    )
     assert changed.json()["subscription"]["id"] == made["Id"]
     assert tool.call("GET", f"/{made['Id']}").json()["EventTypes"] == ["all"]
+    # What a person wrote into it stays when the tool changes it.
+    mine = {"filter": ".body.late == false", "description": "Ask before you change it", "throttleRate": 5}
+    assert account.api.patch(f"/app/{account.id}/endpoint/{endpoint['id']}", mine).status_code == 200
+    again = tool.call("PUT", f"/{made['Id']}", json={"subscription": wanted(account, hook)})
+    assert again.json()["EventTypes"] == made["EventTypes"]
+    shown = account.api.get(f"/app/{account.id}/endpoint/{endpoint['id']}").json()
+    assert {name: shown[name] for name in mine} == mine and shown["channels"] == endpoint["channels"]
     # Switched off by a person, the tool sees it.
     account.api.patch(f"/app/{account.id}/endpoint/{endpoint['id']}", {"disabled": True})
     assert tool.call("GET").json()[0]["State"] == "Inactive"
@@ -517,7 +550,9 @@ def test_a_tool_registers_itself_and_is_subscribed_to_what_it_checks(account, ho
     assert services["vnd.Canvas.webhooksSubscription"]["endpoint"] == f"{account.api.base}/api/lti/subscriptions"
     assert services["vnd.Canvas.submission"]["endpoint"].startswith("https://lms.example/api/lti/assignments/")
     to = next(
-        s["endpoint"] for s in profile["service_offered"] if PROXY["content-type"] in s["format"] and "POST" in s["action"]
+        s["endpoint"]
+        for s in profile["service_offered"]
+        if PROXY["content-type"] in s["format"] and "POST" in s["action"]
     )
     assert httpx.get(profile["@id"], headers=bearer).json() == profile
 
@@ -569,7 +604,9 @@ def test_a_proxy_that_wants_what_is_not_offered_is_refused_with_its_problems(acc
     to = form["tc_profile_url"].replace("tool_consumer_profile", "tool_proxy")
     headers = {"authorization": f"Bearer {token}", **PROXY}
     answer = httpx.post(to, json=proxy(hook), headers=headers)
-    assert answer.status_code == 400 and answer.json() == {"invalid_capabilities": ["Canvas.placements.similarityDetection"]}
+    assert answer.status_code == 400 and answer.json() == {
+        "invalid_capabilities": ["Canvas.placements.similarityDetection"]
+    }
     small = proxy(hook, half="short", enabled_capability=["Security.splitSecret", CREATED])
     assert "invalid_security_contract" in httpx.post(to, json=small, headers=headers).json()
     small = proxy(hook, enabled_capability=["Security.splitSecret", CREATED])
@@ -591,7 +628,10 @@ def test_a_registration_without_a_developer_key_sees_less_and_gets_no_tokens(acc
     profile = httpx.get(form["tc_profile_url"], headers=headers).json()
     assert "webhook" not in json.dumps(profile)
     to = form["tc_profile_url"].replace("tool_consumer_profile", "tool_proxy")
-    plain = {"enabled_capability": ["User.id"], "security_contract": {"shared_secret": "0123456789abcdef", "tool_service": []}}
+    plain = {
+        "enabled_capability": ["User.id"],
+        "security_contract": {"shared_secret": "0123456789abcdef", "tool_service": []},
+    }
     answer = httpx.post(to, json=plain, headers={**headers, **PROXY})
     assert answer.status_code == 201 and "tc_half_shared_secret" not in answer.json()
     assert Tool(account.api.base, form["reg_key"], "0123456789abcdef", account.uuid).ask().status_code == 400
@@ -605,7 +645,11 @@ def test_management_is_the_operators_and_secrets_are_shown_once(account, api):
     assert key["secret"] and len(key["capabilities"]) == 13
     made = account.install(key=key).made
     assert len(made["sharedSecret"]) == 256
-    for path, hidden in (("developer-key", key["secret"]), ("tool-proxy", made["sharedSecret"]), ("registration", "form")):
+    for path, hidden in (
+        ("developer-key", key["secret"]),
+        ("tool-proxy", made["sharedSecret"]),
+        ("registration", "form"),
+    ):
         listed = api.get(f"{account.path}/{path}")
         assert listed.status_code == 200 and hidden not in listed.text
     portal = api.for_app(account.id)
@@ -618,7 +662,9 @@ def test_management_is_the_operators_and_secrets_are_shown_once(account, api):
     assert_error(api.get(f"{other.path}/tool-proxy/{made['guid']}"), 404)
     assert_error(api.delete(f"{other.path}/developer-key/{key['id']}"), 404)
     assert_invalid(api.post(f"{account.path}/developer-key", {"name": ""}), field="name")
-    assert_invalid(api.post(f"{account.path}/developer-key", {"name": "x", "capabilities": ["root"]}), field="capabilities")
+    assert_invalid(
+        api.post(f"{account.path}/developer-key", {"name": "x", "capabilities": ["root"]}), field="capabilities"
+    )
     for odd in ({"uuid": "a b"}, {"id": "x"}, {"guid": ""}, {"platformUrl": "ftp://x"}):
         assert_invalid(api.patch(f"{account.path}/account", odd))
     assert_invalid(api.post(f"{account.path}/registration", {"context": "sections/1"}), field="context")
@@ -678,11 +724,15 @@ def test_the_dashboard_makes_keys_tools_and_invitations_and_shows_secrets_once(n
     odd = browser.post(f"{path}/invitations", data={"registration_url": "javascript:alert(1)"})
     assert "must begin with https" in odd.text and "tool.example" not in odd.headers["content-security-policy"]
 
-    browser.post(f"{path}/account", data={"uuid": "new-uuid", "id": "21070000000000001", "guid": "g", "platform_url": ""})
+    browser.post(
+        f"{path}/account", data={"uuid": "new-uuid", "id": "21070000000000001", "guid": "g", "platform_url": ""}
+    )
     assert api.get(f"{account.path}/account").json()["uuid"] == "new-uuid"
     browser.post(f"{path}/installed/{guid}/delete")
     browser.post(f"{path}/keys/{id}/delete")
-    assert api.get(f"{account.path}/tool-proxy").json() == api.get(f"{account.path}/developer-key").json() == {"data": []}
+    assert (
+        api.get(f"{account.path}/tool-proxy").json() == api.get(f"{account.path}/developer-key").json() == {"data": []}
+    )
     # Of a platform without tools there is no such page in the rail.
     plain = api.app()["id"]
     assert "/tools" not in browser.get(f"/applications/{plain}").text
@@ -702,4 +752,9 @@ def test_the_commands_of_the_documentation_work(new_server):
     head = 'set -eu\ncurl() { command curl -sS --fail-with-body -H "content-type: application/json" "$@"; }\n'
     done = subprocess.run(["bash", "-c", head + commands], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu").get("/app/high/lti/account").json()["uuid"].startswith("VicY")
+    assert (
+        connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu")
+        .get("/app/high/lti/account")
+        .json()["uuid"]
+        .startswith("VicY")
+    )

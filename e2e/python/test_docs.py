@@ -79,6 +79,22 @@ def test_replit(own, hook):
     assert json.loads(tried["body"])["student"] == {"id": 2031895, "first_name": "", "last_name": "", "email": ""}
 
 
+def test_openedx(own, hook):
+    server, api = own
+    application, endpoint, message = Page(server, "openedx").answers
+    assert application["platform"] == "openedx" and endpoint["format"] == "openedx-v22"
+    assert message["eventType"] == "org.openedx.learning.auth.session.login.completed.v1"
+    made = api.endpoint(application["id"], hook.url)["id"]
+    api.post(f"/app/{application['id']}/endpoint/{made}/replay-missing", {"since": "2020-01-01T00:00:00Z"})
+    # To the byte, the blanks of the original included.
+    assert hook.wait()[0].body.decode() == blocks("openedx", "json")[0].strip()
+    as_form = api.endpoint(application["id"], hook.url, encoding="form")["id"]
+    api.post(f"/app/{application['id']}/endpoint/{as_form}/replay-missing", {"since": "2020-01-01T00:00:00Z"})
+    begin, end = blocks("openedx", "text")[0].strip().split("…")
+    form = hook.wait(2)[1].body.decode()
+    assert form.startswith(begin) and form.endswith(end)
+
+
 def test_teachstack(own, hook):
     server, _ = own
     application, endpoint, message = Page(server, "teachstack", hook.url).answers
@@ -105,3 +121,19 @@ def test_instruqt(own, hook):
     inferred = {n for n, t in types.items() if (t["schemas"]["1"].get("x-inferred") or {}).get("what") == "name"}
     assert starred == inferred
     assert eventually(lambda: api.get(f"/app/{application['id']}/endpoint/{endpoint['id']}/stats").json()["success"])
+
+
+def test_canvas(own, hook):
+    server, api = own
+    application, endpoint, message = Page(server, "canvas", hook.url).answers
+    assert application["platform"] == "canvas"
+    assert (endpoint["format"], endpoint["channels"]) == ("live-event", ["course:565"])
+    assert json.loads(hook.wait()[0].body) == message["payload"]
+    # The types with a Caliper form that the page lists are those that an endpoint may choose.
+    table = (DOCS / "canvas.md").read_text().split("### Caliper")[1].split("## Retries")[0]
+    listed = set(re.findall(r"`([a-z_]+)`", table.split("The others")[0]))
+    types = {t["name"] for t in api.get("/event-type", limit=250).json()["data"]}
+    path = f"/app/{application['id']}/endpoint/{endpoint['id']}"
+    assert api.patch(path, {"format": "caliper", "eventTypes": sorted(listed)}).status_code == 200
+    refused = api.patch(path, {"eventTypes": sorted(types)}).json()["detail"][0]["msg"]
+    assert set(re.findall(r"[a-z_.]+_[a-z_]+", refused)) == types - listed

@@ -16,6 +16,7 @@ FIXTURES = Path(__file__).parents[2] / "crates" / "platforms" / "fixtures"
 # The secret in the fixtures' bodies.
 SECRET = "5c0f8e1a-7d0b-4b7e-9a55-0e6d1f3b2a90"
 HAND_IN = "student_submits_assignment"
+LOGIN = "org.openedx.learning.auth.session.login.completed.v1"
 
 
 def fixture(name: str) -> bytes:
@@ -52,17 +53,25 @@ def classroom(api, hook, **fields):
 
 def test_an_unknown_platform_is_refused_with_the_choices(api):
     found = assert_invalid(api.post("/app", {"name": "x", "platform": "moodle"}), field="platform")
-    for name in ("standard", "replit", "teachstack", "instruqt"):
+    for name in ("standard", "replit", "teachstack", "openedx", "instruqt"):
         assert name in found[0]["msg"]
     app = api.app()["id"]
     assert_invalid(api.patch(f"/app/{app}", {"platform": "Replit"}), field="platform")
 
 
-@pytest.mark.parametrize(("platform", "count"), [("replit", 1), ("teachstack", 7), ("instruqt", 17), ("canvas", 76)])
+@pytest.mark.parametrize(
+    ("platform", "count"), [("replit", 1), ("teachstack", 7), ("instruqt", 17), ("openedx", 75), ("canvas", 76)]
+)
 def test_a_platform_installs_what_is_missing_of_its_catalogue_and_overwrites_nothing(api, platform, count):
     app = api.app()["id"]
     assert api.get("/event-type").json()["data"] == []
-    mine = {"replit": HAND_IN, "teachstack": "room.closed", "instruqt": "track.started", "canvas": "grade_change"}[platform]
+    mine = {
+        "replit": HAND_IN,
+        "teachstack": "room.closed",
+        "instruqt": "track.started",
+        "openedx": LOGIN,
+        "canvas": "grade_change",
+    }[platform]
     api.event_type(mine, description="My own words")
     api.patch(f"/app/{app}", {"platform": platform})
     installed = api.get("/event-type", with_content=True, limit=250).json()["data"]
@@ -401,6 +410,79 @@ def test_a_dry_run_shows_what_would_be_sent(api, hook):
     hook.stays_at(0)
 
 
+# Open edX.
+
+
+def openedx_cases() -> "list[dict]":
+    return [json.loads(line) for line in fixture("openedx/bodies.jsonl").decode().split("\n") if line]
+
+
+@pytest.mark.parametrize("wire", ["openedx-v22", "openedx-v21", "openedx-v1"])
+def test_open_edx_bodies_are_those_of_the_plugin_in_both_encodings(api, receiver, wire):
+    app = api.app(platform="openedx")["id"]
+    as_json, as_form = receiver.hook(), receiver.hook()
+    api.endpoint(app, as_json.url, format=wire)
+    made = api.endpoint(app, as_form.url, format=wire, encoding="form")
+    assert made["encoding"] == "form"
+    cases = openedx_cases()
+    assert len(cases) >= 75
+    sent = {}
+    for number, case in enumerate(cases):
+        done = publish(api, app, case["eventType"], case["payload"].encode(), eventId=f"case-{number}")
+        assert done.status_code == 202, (case["name"], done.text)
+        sent[done.json()["id"]] = case
+    for hook, key, kind in ((as_json, wire, "json"), (as_form, f"{wire} form", "x-www-form-urlencoded")):
+        for got in hook.wait(len(cases), timeout=30):
+            assert got.body.decode() == sent[got.id][key], sent[got.id]["name"]
+            assert got.headers["content-type"] == f"application/{kind}"
+            assert got.headers["accept"] == "text/plain"
+
+
+def test_open_edx_endpoints_start_out_with_the_newest_format_and_a_batch_is_taken(api, hook):
+    app = api.app(platform="openedx")["id"]
+    assert api.endpoint(app, hook.url, eventTypes=[LOGIN])["format"] == "openedx-v22"
+    messages = [
+        {
+            "eventType": LOGIN,
+            "payload": {"data": {"user": {"id": n}}},
+            "eventId": f"e-{n}",
+            "channels": ["course-v1:A+B+C"],
+        }
+        for n in range(3)
+    ]
+    messages.append({"eventType": LOGIN, "payload": {"user": {"id": 9}}})
+    results = api.post(f"/app/{app}/msg/batch/", {"messages": messages}).json()["data"]
+    assert [r["status"] for r in results] == [202, 202, 202, 422]
+    bodies = [json.loads(r.body) for r in hook.wait(3)]
+    assert sorted(b["openedx_events.learning.data.UserData"]["id"] for b in bodies) == [0, 1, 2]
+    assert sorted(b["event_metadata"]["id"] for b in bodies) == ["e-0", "e-1", "e-2"]
+    again = api.post(f"/app/{app}/msg/batch/", {"messages": messages[:3]}).json()["data"]
+    assert [r["message"]["id"] for r in again] == [r["message"]["id"] for r in results[:3]]
+    hook.stays_at(3)
+
+
+def test_any_endpoint_may_send_forms(api, hook):
+    app = api.app()["id"]
+    endpoint = api.endpoint(app, hook.url, encoding="form")["id"]
+    path = f"/app/{app}/endpoint/{endpoint}"
+    api.send(app, payload={"a": {"b": [1, "x"], "empty": {}}, "c": None, "d": "é ~*"})
+    got = hook.wait()[0]
+    assert got.body == b"a_b=%5B1%2C+%27x%27%5D&c=None&d=%C3%A9+~%2A"
+    assert got.headers["content-type"] == "application/x-www-form-urlencoded"
+    # The library checks the signature first, and then finds no JSON.
+    with pytest.raises(json.JSONDecodeError):
+        verifies(api.secret(app, endpoint), got)
+    dry = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1.0}}).json()
+    assert (dry["body"], dry["contentType"]) == ("n=1.0", "application/x-www-form-urlencoded")
+    plain = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1.0}, "encoding": None}).json()
+    assert plain["body"] == '{"n":1.0}'
+    scalar = api.post(f"{path}/dry-run", {"eventType": "a", "payload": {"n": 1}, "transform": ".n"}).json()
+    assert scalar["error"]["stage"] == "format" and "object" in scalar["error"]["message"]
+    assert "json, form" in assert_invalid(api.patch(path, {"encoding": "xml"}), field="encoding")[0]["msg"]
+    assert api.put(path, {"url": hook.url}).json()["encoding"] == "form"
+    assert "encoding" not in api.patch(path, {"encoding": None}).json()
+
+
 # Zapier and its like.
 
 
@@ -495,7 +577,7 @@ def test_the_submission_history_of_a_student_and_an_assignment(api):
     assert_invalid(api.get(path, iterator="x"), where="query")
 
 
-@pytest.mark.parametrize("platform", ["replit", "teachstack", "instruqt", "canvas"])
+@pytest.mark.parametrize("platform", ["replit", "teachstack", "openedx", "instruqt", "canvas"])
 def test_simulate_plays_a_class_that_fits_the_catalogue(new_server, hook, platform):
     server = new_server().start()
     api = connect(server, "org_23rb8YdGqMT0qIzpgGwdXfHirMu")

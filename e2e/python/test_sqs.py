@@ -1,7 +1,10 @@
 """Queues as endpoints: written by the server, read by the AWS SDK for Python from a queue server that is not ours."""
 
+import hashlib
+import hmac
 import itertools
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -46,7 +49,11 @@ def test_a_message_arrives_in_the_queue_with_its_attributes_and_is_logged(api, q
     (got,) = queue.receive()
     assert body(got) == {"n": 1, "ä": "ö 🎓"}
     found = attributes(got)
-    assert found["event_name"] == "lesson.started" and found["message_id"] == sent["id"] and found["event_time"].endswith("Z")
+    assert (
+        found["event_name"] == "lesson.started"
+        and found["message_id"] == sent["id"]
+        and found["event_time"].endswith("Z")
+    )
     (attempt,) = api.attempts(app, sent["id"])
     assert attempt["status"] == 0 and attempt["responseStatusCode"] == 200 and attempt["url"] == queue.url
     assert attempt["response"] == f"MessageId: {got['MessageId']}"
@@ -188,12 +195,30 @@ def no_next(api, app, endpoint, message):
     return any(m["id"] == message and m.get("nextAttempt") is None for m in data)
 
 
+def signature(request, headers, body, secret):
+    """What AWS computes of a request before it believes it (Signature Version 4)."""
+    credential, names, given = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=(\S+), SignedHeaders=(\S+), Signature=(\w+)", headers["authorization"]
+    ).groups()
+    _, date, region, service, end = credential.split("/")
+    signed = "".join(f"{name}:{headers[name].strip()}\n" for name in names.split(";"))
+    canonical = "\n".join([*request, "", signed, names, hashlib.sha256(body).hexdigest()])
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], f"{date}/{region}/{service}/{end}", digest])
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, service, end):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    assert (region, service, "host" in names.split(";")) == (REGION, "sqs", True)
+    return given, hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
 class OddQueue:
     """Answers the queue protocol with errors of our choice, one after the other; the last one stays."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
         self.requests = []
+        self.seen = []
         lock = threading.Lock()
         odd = self
 
@@ -201,7 +226,10 @@ class OddQueue:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                request = json.loads(body)
+                lowered = {name.lower(): value for name, value in self.headers.items()}
+                odd.seen.append((("POST", self.path), lowered, body))
                 with lock:
                     odd.requests.append(request)
                     answer = odd.answers.pop(0) if len(odd.answers) > 1 else odd.answers[0]
@@ -264,6 +292,19 @@ def test_errors_of_a_queue_are_final_or_tried_again(api, first, final):
     odd.close()
 
 
+def test_requests_are_signed_with_the_endpoints_key(api):
+    odd = OddQueue(taken)
+    app = api.app()["id"]
+    api.endpoint(app, odd.url, transport="sqs", queue=KEY)
+    sent = api.send(app, payload={"text": "ä 🎓"})
+    assert api.attempts(app, sent["id"])[0]["status"] == 0
+    (request, headers, body) = odd.seen[0]
+    given, expected = signature(request, headers, body, KEY["secretAccessKey"])
+    assert given == expected and f"Credential={KEY['accessKeyId']}/" in headers["authorization"]
+    assert headers["x-amz-target"] == "AmazonSQS.SendMessageBatch" and odd.requests[0]["QueueUrl"] == odd.url
+    odd.close()
+
+
 def test_each_message_of_a_batch_has_its_own_outcome(api):
     def some(request):
         entries = request["Entries"]
@@ -310,3 +351,19 @@ def test_a_dead_queue_harms_no_other_endpoint(api, hook, queue):
     assert len(queue.receive(5)) == 5
     attempts = eventually(lambda: api.get(f"/app/{app}/attempt/endpoint/{dead['id']}").json()["data"])
     assert attempts[0]["status"] == 2 and attempts[0]["responseStatusCode"] == 0
+
+
+def test_the_address_guard_holds_for_queues(new_server):
+    odd = OddQueue(taken)
+    api = connect(new_server(allow_subnets=None).start())
+    app = api.app()["id"]
+    literal = api.post(f"/app/{app}/endpoint", {"url": odd.url, "transport": "sqs", "queue": KEY})
+    assert "loopback" in assert_invalid(literal, field="url")[0]["msg"]
+    # A name is looked up when something is sent, and its address is looked at then.
+    name = odd.url.replace("127.0.0.1", "localhost")
+    api.endpoint(app, name, transport="sqs", queue=KEY)
+    sent = api.send(app)
+    (attempt, *_) = api.attempts(app, sent["id"])
+    assert attempt["status"] == 2 and "not allowed" in attempt["response"]
+    assert odd.requests == []
+    odd.close()

@@ -1,7 +1,7 @@
 //! What goes over the wire: whatever a payload holds, a format makes a whole body and clean headers of it, or says why
 //! not, and a masked one shows no secret.
 //!
-//! Input: format, a space, platform, a space, event type, a line feed, the payload.
+//! Input: format (with `+form` behind it for the encoding), a space, platform, a space, event type, a line feed, the payload.
 #![no_main]
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use domain::{AppKey, ApplicationId, EventTypeName, Ksuid, MessageId, MessageMeta
 use http::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use platforms::{
-    ApplicationFacts, Format,
+    ApplicationFacts, Encoding, Format,
     format::{RenderInput, render},
 };
 use serde::de::IgnoredAny;
@@ -20,7 +20,12 @@ fuzz_target!(|data: &[u8]| {
     let Some(at) = data.iter().position(|b| *b == b'\n') else { return };
     let mut words = std::str::from_utf8(&data[..at]).unwrap_or_default().split(' ');
     let mut word = || words.next().unwrap_or_default();
-    let (Ok(format), platform, Ok(event_type)) = (word().parse::<Format>(), word(), EventTypeName::new(word())) else {
+    let format = word();
+    let (format, encoding) = match format.strip_suffix("+form") {
+        Some(format) => (format, Encoding::Form),
+        None => (format, Encoding::Json),
+    };
+    let (Ok(format), platform, Ok(event_type)) = (format.parse::<Format>(), word(), EventTypeName::new(word())) else {
         return;
     };
     assert_eq!(format.to_string().parse(), Ok(format));
@@ -36,6 +41,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let input = RenderInput {
         format,
+        encoding,
         transform: None,
         body_secret: Some(SECRET),
         application: ApplicationFacts {
@@ -56,6 +62,7 @@ fuzz_target!(|data: &[u8]| {
     HeaderValue::from_static(rendered.content_type);
     let is_json = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
     match format {
+        _ if encoding == Encoding::Form => assert!(rendered.body.is_ascii(), "{:?}", rendered.body),
         Format::Standard | Format::CloudeventsBinary => assert_eq!(rendered.body, payload),
         _ => assert!(!is_json(&payload) || is_json(&rendered.body), "{:?}", rendered.body),
     }

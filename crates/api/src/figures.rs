@@ -53,6 +53,11 @@ pub(crate) fn describe() {
         "schoolbell_attempt_duration_seconds",
         "How long a try takes, from connect to answer."
     );
+    metrics::describe_counter!("schoolbell_webfilter_runs_total", "Runs of webfilters, by outcome.");
+    metrics::describe_counter!(
+        "schoolbell_webfilter_log_dropped_total",
+        "Runs of webfilters that are not in the log, because too many waited to be written."
+    );
     metrics::describe_histogram!("schoolbell_commit_size", "How many accepts and results share a commit.");
     metrics::describe_histogram!("schoolbell_commit_duration_seconds", "How long a commit takes, sync included.");
     metrics::describe_gauge!("schoolbell_waiting", "Deliveries that are waiting, held or on the wire.");

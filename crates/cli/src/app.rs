@@ -8,11 +8,18 @@ use crate::{
 };
 use api::ApiState;
 use axum::Router;
+use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
-use domain::{BodyKey, Endpoint, EndpointRef, OrganizationId, Secret};
-use outbound::{Client, ClientOptions, Guard, QueueOptions, SigningKey, Target};
+use domain::{
+    BodyKey, Endpoint, EndpointRef, OrganizationId, Secret,
+    webfilter::{Protection, Question},
+};
+use filters::{FilterSettings, Filters, LogSettings};
+use outbound::{AnswerLimits, Client, ClientOptions, Guard, Mail, QueueOptions, SigningKey, Target};
 use service::{
-    AddressPolicy, Admission, Agreement, SecretMaker, Service, ServiceSettings, Tokens,
+    AddressPolicy, Admission, Agreement, Ask, Asker, Asking, Fetch, Fetched, Post, Posted, SecretMaker, Service,
+    ServiceSettings, Tokens,
+    oidc::Provider,
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -37,6 +44,11 @@ const ANSWER_RETENTION: Duration = Duration::from_secs(12 * 3600);
 /// Reports on their way to becoming operational webhooks. Beyond these, reports are dropped rather than slow delivery.
 const REPORTS: usize = 4096;
 
+/// Beyond the deadline of any webfilter, which `filters` keeps.
+const WEBFILTER_CLIENT_TIMEOUT: Duration = Duration::from_secs(61);
+/// Runs of webfilters in the log, of one application.
+const WEBFILTER_RUNS: usize = 10_000;
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -57,6 +69,9 @@ pub(crate) enum StartError {
     /// The client for receivers cannot be made.
     #[error(transparent)]
     Client(#[from] outbound::ClientError),
+    /// Mail cannot be sent.
+    #[error("SMTP_URL or MAIL_FROM has to change: {0}")]
+    Mail(#[from] outbound::MailError),
     /// Nothing can be counted.
     #[error("cannot count: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -73,6 +88,7 @@ pub(crate) struct App {
     router: Router,
     engine: Engine,
     upkeep: Upkeep,
+    filters: Arc<Filters>,
     reports: JoinHandle<()>,
     rotation: JoinHandle<()>,
     service: Arc<Service>,
@@ -99,11 +115,25 @@ impl App {
         let address = listener.local_addr().map_err(bind_error)?;
 
         let guard = Arc::new(Guard::new(settings.allow_subnets.clone()));
+        let options = || ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")));
         let client = Arc::new(Client::new(ClientOptions {
             timeout: settings.request_timeout,
             queues: QueueOptions { own_access: settings.sqs_own_access, endpoint: settings.sqs_endpoint.clone() },
-            ..ClientOptions::new(guard.clone(), concat!("Schoolbell/", env!("CARGO_PKG_VERSION")))
+            ..options()
         })?);
+        let filters = Arc::new(start_filters(settings, options(), &directory, &ids)?);
+        let oidc = settings.oidc_issuer.as_ref().map(|issuer| {
+            let secret = settings.oidc_client_secret.as_ref().map(|s| s.expose().to_owned());
+            let web: Arc<dyn Fetch> = Arc::new(Web(client.clone()));
+            Provider::new(issuer, settings.oidc_client_id.clone(), secret, web)
+        });
+        let mail = match &settings.smtp_url {
+            Some(url) => {
+                let mail: Arc<dyn Post> = Arc::new(Mails(Mail::new(url.expose(), &settings.mail_from)?));
+                Some(mail)
+            }
+            None => None,
+        };
         let addresses = Addresses { guard, client: client.clone(), ids: ids.clone() };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let parts = EngineParts {
@@ -121,8 +151,11 @@ impl App {
             },
         };
         let engine = Engine::start(parts, commits).await?;
-        let upkeep_settings =
-            UpkeepSettings { attempt_retention: settings.attempt_retention, answer_retention: ANSWER_RETENTION };
+        let upkeep_settings = UpkeepSettings {
+            attempt_retention: settings.attempt_retention,
+            answer_retention: ANSWER_RETENTION,
+            audit_retention: settings.audit_retention,
+        };
         let upkeep = Upkeep::start(directory.clone(), ids.clone(), upkeep_settings);
 
         let service = Arc::new(Service::new(service::Parts {
@@ -142,16 +175,23 @@ impl App {
             guard: Arc::new(addresses),
             secrets: Arc::new(Keys),
             tokens,
+            oidc,
+            mail,
+            asker: Arc::new(AskFilters(filters.clone())),
         }));
         service.seed_operational_event_types().await?;
         let reports = tokio::spawn(tell_operators(reports, service.clone()));
-        let pages = dashboard::routes(dashboard::Dashboard::new(service.clone()));
+        let dashboard_settings = DashboardSettings {
+            frame_origins: settings.portal_frame_origins.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+        };
+        let pages = dashboard::routes(Dashboard::new(service.clone(), dashboard_settings));
         let router = api::trim_slashes(api::routes(ApiState::new(service.clone(), Some(figures))).merge(pages));
 
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
         let rotation = tokio::spawn(rotate_body_keys(service.clone(), settings.signing_key_rotation));
-        Ok(Self { listener, address, limits, router, engine, upkeep, reports, rotation, service, store })
+        Ok(Self { listener, address, limits, router, engine, upkeep, filters, reports, rotation, service, store })
     }
 
     /// Where it listens.
@@ -181,6 +221,7 @@ impl App {
         };
         tokio::join!(serve, deliver);
         self.upkeep.stop().await;
+        self.filters.stop().await;
         self.rotation.abort();
         // Cancelled, as asked.
         let _ = self.rotation.await;
@@ -276,6 +317,64 @@ impl AddressPolicy for Addresses {
             let target = Target::prepare(endpoint).map_err(|e| e.to_string())?;
             self.client.shake_hands(&target, &how, self.ids.now()).await.map_err(|e| e.to_string())
         })
+    }
+}
+
+/// Where the service meets web servers that are no receivers.
+struct Web(Arc<Client>);
+
+impl Fetch for Web {
+    fn fetch<'a>(&'a self, url: &'a Url, ask: Ask) -> Fetched<'a> {
+        let question = outbound::Question { form: ask.form, authorization: ask.authorization };
+        Box::pin(async move {
+            let answer = self.0.fetch(url, question).await;
+            answer.map(|(status, body)| (status.as_u16(), body)).map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// Where the service meets the mail server.
+struct Mails(Mail);
+
+impl Post for Mails {
+    fn send<'a>(&'a self, to: &'a str, subject: &'a str, text: String) -> Posted<'a> {
+        Box::pin(async move { self.0.send(to, subject, text).await.map_err(|e| e.to_string()) })
+    }
+}
+
+/// A client of their own, because answers of webfilters are read to the end and deliveries' are not.
+fn start_filters(
+    settings: &Settings,
+    options: ClientOptions,
+    directory: &Directory,
+    ids: &Arc<Ids>,
+) -> Result<Filters, StartError> {
+    let limit = settings.webfilter_answer_limit;
+    let client = Client::new(ClientOptions {
+        timeout: WEBFILTER_CLIENT_TIMEOUT,
+        // One more than is taken, to tell what is too long.
+        answer_limits: AnswerLimits { read: limit + 1, kept: limit + 1 },
+        ..options
+    })?;
+    let mut protection = Protection::with(settings.webfilter_protected_fields.iter().cloned());
+    protection.may_leave = settings.webfilter_allow_protected.leave;
+    protection.may_be_set = settings.webfilter_allow_protected.set;
+    let decided = FilterSettings {
+        timeout: settings.webfilter_timeout,
+        run_timeout: settings.webfilter_run_timeout,
+        answer_limit: limit,
+        protection,
+    };
+    let log = LogSettings { retention: settings.attempt_retention, runs_max: WEBFILTER_RUNS };
+    Ok(Filters::start(client, directory.store().clone(), ids.clone(), decided, log))
+}
+
+/// Where the service meets the webfilters.
+struct AskFilters(Arc<Filters>);
+
+impl Asker for AskFilters {
+    fn run(&self, question: Question) -> Asking<'_> {
+        Box::pin(self.0.run(question))
     }
 }
 

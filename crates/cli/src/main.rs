@@ -13,8 +13,8 @@ mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{
-    Failure, backup::BackupArgs, demo::DemoArgs, doctor::DoctorArgs, listen::ListenArgs, migrate::MigrateArgs,
-    send::SendArgs, simulate::SimulateArgs,
+    Failure, backup::BackupArgs, demo::DemoArgs, doctor::DoctorArgs, import::ImportArgs, listen::ListenArgs,
+    migrate::MigrateArgs, send::SendArgs, simulate::SimulateArgs,
 };
 use domain::OrganizationId;
 use settings::Flags;
@@ -62,6 +62,10 @@ enum Command {
     Listen(ListenArgs),
     /// Publishes one event to a running server and prints the message's id
     Send(SendArgs),
+    /// Makes the endpoints and webfilters that another system was set up with
+    ///
+    /// Doing it again changes what it made before to what the file says now; nothing is made twice.
+    Import(ImportArgs),
     /// Plays a believable class of a platform to a running server: people come and go, hand in, take tracks
     ///
     /// The application should have the platform: then the events have their schemas and endpoints their format.
@@ -92,6 +96,7 @@ fn command_line() -> clap::Command {
         .mut_subcommand("token", |c| settings::add_flags(c, FEW))
         .mut_subcommand("sign-in", |c| settings::add_flags(c, SIGN_IN))
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("import", |c| c.mut_subcommand("openedx", |c| settings::add_flags(c, FEW)))
         .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
         .mut_subcommand("backup", |c| settings::add_flags(c, &["database"]))
         .mut_subcommand("migrate", |c| settings::add_flags(c, &["main_key"]))
@@ -102,7 +107,9 @@ fn main() -> ExitCode {
     // One provider of cryptography for the whole process, before anybody asks for TLS.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let matches = command_line().get_matches();
-    let flags = matches.subcommand().map(|(_, m)| Flags::read(m)).unwrap_or_default();
+    // Flags of settings belong to the innermost command: `import openedx`.
+    let innermost = |(_, m): (&str, &clap::ArgMatches)| m.subcommand().map_or_else(|| m.clone(), |(_, m)| m.clone());
+    let flags = matches.subcommand().map(innermost).map(|m| Flags::read(&m)).unwrap_or_default();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match run(cli.command, &flags) {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +127,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Serve => on_runtime(commands::serve::run(flags)),
         Command::Listen(args) => on_runtime(commands::listen::run(args)),
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
+        Command::Import(args) => on_runtime(commands::import::run(args, flags)),
         Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
         Command::Backup(args) => commands::backup::run(&args, flags),
         Command::Migrate(args) => on_runtime(commands::migrate::run(args, flags)),

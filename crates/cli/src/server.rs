@@ -4,8 +4,8 @@
 //! without TLS is not offered: telling the two apart has no deadline, and a silent connection would cost us for ever.
 
 use crate::unread;
-use axum::Router;
-use hyper::{server::conn::http1, service::service_fn};
+use axum::{Router, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -67,7 +67,6 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
     let service = RequestBodyDeadline::new(router, limits.body);
-    let service = service_fn(move |request| unread::answer(service.clone(), request));
     let mut stop = std::pin::pin!(stop);
 
     loop {
@@ -76,7 +75,7 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
             let seat = seats.clone().acquire_owned().await.ok()?;
             Some((accept(&listener).await, seat))
         };
-        let (stream, seat) = tokio::select! {
+        let ((stream, peer), seat) = tokio::select! {
             next = next => match next {
                 Some(next) => next,
                 // Only a closed semaphore; nobody closes it.
@@ -84,7 +83,13 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
             },
             () = &mut stop => break,
         };
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        // Who is at the other end goes with each request, for those that count failures by address.
+        let answer = service.clone();
+        let with_peer = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            unread::answer(answer.clone(), request)
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), with_peer));
         tokio::spawn(async move {
             let _seat = seat;
             if let Err(error) = connection.await {
@@ -99,15 +104,15 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, s
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small and whole: waiting for more to send would only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "failed to set TCP_NODELAY");
                 }
-                return stream;
+                return (stream, peer);
             }
             // The peer gave up between its connect and our accept.
             Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}

@@ -122,6 +122,10 @@
     search.addEventListener("keydown", (e) => { if (e.key === "Enter") e.preventDefault(); });
   }
 
+  // The page between a button and the OpenID provider: a form may lead to our own pages only.
+  const onward = document.querySelector("a[data-onward]");
+  if (onward) location.replace(onward.href);
+
   // The portal's token is behind the hash sign, where no server and no proxy sees it; it leaves the address at once.
   const portal = document.querySelector("form[data-portal]");
   if (portal && location.hash.includes("key=")) {

@@ -10,9 +10,9 @@ use crate::{
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{ApplicationId, Cursor, Ksuid, Order, PageQuery};
+use domain::{ApplicationId, Cursor, Ksuid, Order, PageQuery, Retention};
 use service::{
-    Patch,
+    Patch, Permission,
     applications::{ApplicationChange, ApplicationInput, platforms},
 };
 
@@ -37,6 +37,9 @@ struct ListPage {
     rows: Vec<Row>,
     newer: String,
     older: String,
+    /// Nobody could come back without the link.
+    wants_operator: bool,
+    may_create: bool,
 }
 
 #[derive(Template, Default)]
@@ -54,6 +57,11 @@ struct FormPage {
     uid_problem: String,
     problem: String,
     id: String,
+    may_delete: bool,
+    /// Days that payloads and attempts are kept, if the application says so itself.
+    payload_days: String,
+    attempt_days: String,
+    days_problem: String,
 }
 
 #[derive(Template)]
@@ -95,7 +103,14 @@ pub(crate) async fn list(visitor: Visitor, Query(query): Query) -> Page {
     let end = |row: Option<&Row>| row.map(|r| r.id.clone()).unwrap_or_default();
     let newer = if newer { link("/applications", &[("newer", &end(rows.first()))]) } else { String::new() };
     let older = if older { link("/applications", &[("older", &end(rows.last()))]) } else { String::new() };
-    show(&ListPage { frame: Frame::new(&visitor, "Applications"), rows, newer, older })
+    show(&ListPage {
+        frame: Frame::new(&visitor, "Applications"),
+        rows,
+        newer,
+        older,
+        wants_operator: visitor.service().wants_operator(&visitor.actor).await?,
+        may_create: visitor.is_operator(),
+    })
 }
 
 /// Whether there are newer and older items than a page's.
@@ -137,23 +152,33 @@ pub(crate) async fn create(visitor: Visitor, Form(form): Form) -> Answer {
     }
 }
 
+/// A number of days; one that is none is more than any rule allows.
+pub(crate) fn days(form: &crate::form::Fields, name: &str) -> Option<u16> {
+    form.some(name).map(|text| text.parse().unwrap_or(u16::MAX))
+}
+
 fn filled(page: FormPage, form: &crate::form::Fields, e: &service::ServiceError) -> FormPage {
     let (name_problem, uid_problem) = (problem_of(e, "name"), problem_of(e, "uid"));
-    let elsewhere = name_problem.is_empty() && uid_problem.is_empty();
+    let days_problem = format!("{} {}", problem_of(e, "payloadDays"), problem_of(e, "attemptDays")).trim().to_owned();
+    let elsewhere = name_problem.is_empty() && uid_problem.is_empty() && days_problem.is_empty();
     FormPage {
         name: form.get("name").to_owned(),
         uid: form.get("uid").to_owned(),
         platform: form.get("platform").to_owned(),
         rate: form.get("rate").to_owned(),
         problem: if elsewhere { in_words(e) } else { String::new() },
+        payload_days: form.get("payload_days").to_owned(),
+        attempt_days: form.get("attempt_days").to_owned(),
         name_problem,
         uid_problem,
+        days_problem,
         ..page
     }
 }
 
 pub(crate) async fn settings(visitor: Visitor, Path(app): Path<String>) -> Page {
-    let scope = visitor.service().open_managed(&visitor.actor, &app).await?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    visitor.actor.must(Permission::ManageApplication)?;
     show(&settings_form(&visitor, scope.application()))
 }
 
@@ -168,12 +193,15 @@ fn settings_form(visitor: &Visitor, app: &domain::Application) -> FormPage {
         platform: app.options.platform.clone().unwrap_or_default(),
         rate: app.throttle_rate.map(|r| r.to_string()).unwrap_or_default(),
         id: app.id.to_string(),
+        may_delete: visitor.is_operator(),
+        payload_days: app.options.retention.payload_days.map(|d| d.to_string()).unwrap_or_default(),
+        attempt_days: app.options.retention.attempt_days.map(|d| d.to_string()).unwrap_or_default(),
         ..FormPage::default()
     }
 }
 
 pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): Form) -> Answer {
-    let scope = visitor.service().open_managed(&visitor.actor, &app).await?;
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
     let mut change = ApplicationChange {
         name: Some(form.get("name").to_owned()),
         uid: Patch::replace(form.some("uid")),
@@ -181,6 +209,8 @@ pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): 
         ..ApplicationChange::default()
     };
     change.extras.platform = Patch::replace(form.some("platform"));
+    let retention = Retention { payload_days: days(&form, "payload_days"), attempt_days: days(&form, "attempt_days") };
+    change.extras.retention = Patch::Set(retention);
     match visitor.service().patch_application(&scope, change).await {
         Ok(saved) => {
             visitor.say("The settings were saved.");

@@ -29,7 +29,7 @@ fn named(name: &str, content: &str, extension: &str) -> String {
 
 /// The files.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/assets/{file}", get(serve))
+    Router::new().route("/assets/{file}", get(serve)).route("/assets/theme/{name}", get(crate::theme::serve))
 }
 
 async fn serve(Path(file): Path<String>) -> impl IntoResponse {

@@ -1,37 +1,107 @@
-//! What holds for every page: nobody else's page may send our forms, and no page runs what is not ours.
+//! What holds for every page: nobody else's page may send our forms, no page runs what is not ours, and who is looking
+//! is looked up once.
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use crate::{
+    Dashboard,
+    page::PageError,
+    session::{Found, REFRESH, Said, key_in},
+};
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use http::{HeaderMap, HeaderValue, Method, header};
+use ipnet::IpNet;
+use service::ServiceError;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, PoisonError},
+};
 
-/// Nothing inline, nothing from elsewhere, in nobody's frame.
+/// Nothing inline, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+                      form-action 'self'; base-uri 'none'; frame-ancestors";
 
-/// The same for a page whose form goes to another origin too.
+/// The policy of a page whose form goes to another origin too.
 pub(crate) fn policy_for(origin: &str) -> String {
-    POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}"))
+    format!("{} 'none'", POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}")))
 }
 
-/// Refuses forms that another site sends, and sets the headers that keep pages to themselves.
-pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    let mut response =
-        if request.method() != Method::GET && request.method() != Method::HEAD && !ours(request.headers()) {
-            crate::page::PageError::Foreign.page()
-        } else {
-            next.run(request).await
-        };
+/// Where a request came from, for counting failures to sign in.
+#[derive(Clone, Debug)]
+pub(crate) struct CameFrom(pub(crate) String);
+
+/// Refuses forms that another site sends, looks up the session, and sets the headers that keep pages to themselves.
+pub(crate) async fn guard(State(dashboard): State<Arc<Dashboard>>, mut request: Request, next: Next) -> Response {
+    let is_portal_door = request.uri().path() == "/portal";
+    let (found, response) = if changes(request.method()) && !ours(request.headers()) {
+        (None, PageError::Foreign.page())
+    } else {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let from = came_from(peer, request.headers(), &dashboard.trusted_proxies);
+        request.extensions_mut().insert(CameFrom(from));
+        match find(&dashboard, request.headers()).await {
+            Ok(found) => {
+                if let Some(found) = &found {
+                    request.extensions_mut().insert(found.clone());
+                }
+                (found, next.run(request).await)
+            }
+            Err(e) => (None, PageError::from(e).into_response()),
+        }
+    };
+    if let Some(found) = &found {
+        keep_notice(&dashboard, found).await;
+    }
+    let framable = is_portal_door || found.is_some_and(|f| f.session.portal.is_some());
+    let mut response = response;
     let headers = response.headers_mut();
     // A page may have said itself where its form goes.
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| dashboard.policy(framable));
     for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         // Pages hold names and work of students: they belong in no cache.
-        (header::CACHE_CONTROL, "no-store"),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.insert(name, value);
     }
     response
+}
+
+impl Dashboard {
+    fn policy(&self, framable: bool) -> HeaderValue {
+        let ancestors = if framable && !self.frame_origins.is_empty() { &self.frame_origins } else { "'none'" };
+        HeaderValue::from_str(&format!("{POLICY} {ancestors}"))
+            .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
+    }
+}
+
+fn changes(method: &Method) -> bool {
+    method != Method::GET && method != Method::HEAD
+}
+
+async fn find(dashboard: &Dashboard, headers: &HeaderMap) -> Result<Option<Found>, ServiceError> {
+    let Some(key) = key_in(headers, dashboard.secure) else { return Ok(None) };
+    let service = &dashboard.service;
+    let Some(session) = service.session(key, !headers.contains_key(REFRESH)).await? else { return Ok(None) };
+    let branding = service.branding(&session.actor).await?;
+    let alerts = service.count_alerts(&session.actor).await?;
+    Ok(Some(Found { session: Arc::new(session), branding, alerts, said: Arc::default() }))
+}
+
+async fn keep_notice(dashboard: &Dashboard, found: &Found) {
+    let said = found.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let notice = match said {
+        Said::Nothing => return,
+        Said::Shown => None,
+        Said::Next(notice) => Some(notice),
+    };
+    // The page is done; a sentence less on the next one is all that is lost.
+    if let Err(error) = dashboard.service.put_notice(&found.session, notice).await {
+        tracing::warn!(%error, "a notice got lost");
+    }
 }
 
 /// Whether the browser says that the form is one of ours. Browsers say so in `Sec-Fetch-Site`; older ones name the
@@ -44,6 +114,24 @@ fn ours(headers: &HeaderMap) -> bool {
     match (text(header::ORIGIN), text(header::HOST)) {
         (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, o)| o == host),
         _ => false,
+    }
+}
+
+/// The address of the client: of the connection, or what the nearest proxy that we do not trust was seen at.
+fn came_from(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> String {
+    let Some(mut address) = peer else { return String::new() };
+    let named = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let mut hops: Vec<&str> = named.flat_map(|v| v.split(',')).map(str::trim).collect();
+    while trusted.iter().any(|net| net.contains(&address)) {
+        match hops.pop().and_then(|hop| hop.parse().ok()) {
+            Some(hop) => address = hop,
+            None => break,
+        }
+    }
+    match address {
+        // One household or school has a whole /64.
+        IpAddr::V6(v6) => v6.segments()[..4].iter().map(|s| format!("{s:x}")).collect::<Vec<_>>().join(":"),
+        v4 => v4.to_string(),
     }
 }
 
@@ -64,5 +152,16 @@ mod tests {
         assert!(!ours(&with(&[("origin", "http://b"), ("host", "a")])));
         assert!(!ours(&with(&[("origin", "null"), ("host", "a")])));
         assert!(!ours(&with(&[])));
+    }
+
+    #[test]
+    fn only_trusted_proxies_may_say_where_a_request_came_from() {
+        let (peer, trusted) = ("10.0.0.1".parse().ok(), ["10.0.0.0/8".parse().unwrap()]);
+        let forwarded = with(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.2")]);
+        assert_eq!(came_from(peer, &forwarded, &[]), "10.0.0.1");
+        assert_eq!(came_from(peer, &forwarded, &trusted), "1.2.3.4");
+        assert_eq!(came_from(peer, &with(&[("x-forwarded-for", "nonsense")]), &trusted), "10.0.0.1");
+        assert_eq!(came_from("2001:db8:1:2:3::4".parse().ok(), &with(&[]), &[]), "2001:db8:1:2");
+        assert_eq!(came_from(None, &forwarded, &trusted), "");
     }
 }

@@ -269,6 +269,11 @@ pub(crate) struct AnswerShown {
 }
 
 impl AnswerShown {
+    /// For somebody who may see answers, or not.
+    pub(crate) fn to(may_see: bool, attempt: &Attempt, now: domain::Timestamp) -> Self {
+        let shown = Self::of(attempt, now);
+        if may_see { shown } else { Self { answer: "Your role does not show answers.".to_owned(), ..shown } }
+    }
     pub(crate) fn of(a: &Attempt, now: domain::Timestamp) -> Self {
         let ok = a.status == AttemptStatus::Success;
         Self {
@@ -331,6 +336,7 @@ pub(crate) async fn testing(
 ) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
+    visitor.actor.must_have(Capability::CreateAttempts)?;
     show(&testing_page(&visitor, &scope, &e, &query).await?)
 }
 

@@ -139,6 +139,7 @@ fn dry_run(form: &Fields) -> DryRunInput {
         payload: Bytes::from(form.get("payload").to_owned()),
         channels: (!channels.is_empty()).then_some(channels),
         format: Patch::replace(form.some("format")),
+        encoding: Patch::Keep,
         filter: expression(form, "filter"),
         transform: expression(form, "transform"),
     }

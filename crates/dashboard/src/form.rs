@@ -19,7 +19,11 @@ impl Fields {
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.trim())
     }
-    /// The same, absent if empty.
+    /// The first value just as it was typed: spaces belong to a password.
+    pub(crate) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+    /// The same as [`Self::get`], absent if empty.
     pub(crate) fn some(&self, name: &str) -> Option<String> {
         Some(self.get(name)).filter(|v| !v.is_empty()).map(str::to_owned)
     }

@@ -4,9 +4,11 @@
 //! Knows no SQL and no rules: what is allowed, and what may be seen, is decided in `service` alone. Every page works
 //! without script; the one small script only refreshes, copies, and opens confirmations in place.
 
+mod account;
 mod activity;
 mod applications;
 mod assets;
+mod audit;
 mod body_secret;
 mod classroom;
 mod door;
@@ -18,37 +20,61 @@ mod form;
 mod health;
 mod messages;
 mod page;
+mod people;
 mod queue;
 mod repair;
 mod session;
+mod settings;
 mod settings_of_endpoint;
 mod sign_in;
 mod student_data;
 mod submissions;
+mod theme;
 mod tools;
+mod webfilters;
 mod words;
 
 use axum::{
     Router, middleware,
     routing::{get, post},
 };
+use ipnet::IpNet;
 use service::Service;
-use session::Sessions;
+use sign_in::Tries;
 use std::sync::Arc;
+
+/// What the operator decides about pages.
+#[derive(Clone, Debug, Default)]
+pub struct DashboardSettings {
+    /// Origins whose pages may show a portal in a frame.
+    pub frame_origins: Vec<String>,
+    /// Proxies that are believed when they say where a request came from.
+    pub trusted_proxies: Vec<IpNet>,
+}
 
 /// What all pages share.
 pub struct Dashboard {
     service: Arc<Service>,
-    sessions: Sessions,
+    tries: Tries,
     /// Whether people reach us through https, so that cookies may insist on it.
     secure: bool,
+    /// As a content security policy writes them.
+    frame_origins: String,
+    trusted_proxies: Vec<IpNet>,
 }
 
 impl Dashboard {
     /// Over the operations.
-    pub fn new(service: Arc<Service>) -> Arc<Self> {
+    pub fn new(service: Arc<Service>, settings: DashboardSettings) -> Arc<Self> {
         let secure = service.public_url().starts_with("https://");
-        Arc::new(Self { service, sessions: Sessions::default(), secure })
+        let DashboardSettings { frame_origins, trusted_proxies } = settings;
+        Arc::new(Self {
+            service,
+            tries: Tries::default(),
+            secure,
+            frame_origins: frame_origins.join(" "),
+            trusted_proxies,
+        })
     }
 }
 
@@ -62,6 +88,34 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/sign-in/password", post(sign_in::with_password))
+        .route("/sign-in/provider", post(sign_in::depart))
+        .route("/sign-in/provider/return", get(sign_in::come_back))
+        .route("/invitation", get(people::welcome).post(people::accept))
+        .route("/invitation/join", post(people::join))
+        .route("/account", get(account::show))
+        .route("/account/password", post(account::change_password))
+        .route("/account/sign-out-elsewhere", post(account::sign_out_elsewhere))
+        .route("/settings", get(settings::first))
+        .route("/settings/operator", get(people::new_operator).post(people::create_operator))
+        .route("/settings/people", get(people::all).post(people::invite_operator))
+        .route("/settings/people/{user}", get(people::user).post(people::change_user))
+        .route("/settings/people/{user}/delete", get(people::confirm_delete).post(people::delete))
+        .route("/settings/invitations/{invitation}/withdraw", post(people::withdraw))
+        .route("/settings/tokens", get(settings::tokens).post(settings::create_token))
+        .route("/settings/alerts", get(settings::alerts).post(settings::dismiss))
+        .route("/settings/alerts/emails", post(settings::save_emails))
+        .route("/settings/alerts/webhooks", post(settings::add_webhook))
+        .route("/settings/alerts/webhooks/{endpoint}/secret", post(settings::reveal_webhook))
+        .route("/settings/alerts/webhooks/{endpoint}/delete", post(settings::remove_webhook))
+        .route("/settings/retention", get(settings::retention).post(settings::save_retention))
+        .route("/settings/branding", get(settings::branding).post(settings::save_branding))
+        .route("/settings/audit", get(audit::all))
+        .route(&app("/people"), get(people::of_application).post(people::invite))
+        .route(&app("/people/{user}"), post(people::change_role))
+        .route(&app("/invitations/{invitation}/withdraw"), post(people::withdraw_from))
+        .route(&app("/token"), post(settings::create_application_token))
+        .route(&app("/audit"), get(audit::of_application))
         .route("/portal", get(sign_in::portal).post(sign_in::open_portal))
         .route("/applications", get(applications::list).post(applications::create))
         .route("/applications/new", get(applications::new))
@@ -102,7 +156,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/delete"), get(settings_of_endpoint::confirm_delete).post(settings_of_endpoint::delete))
         .route(&endpoint("/recover"), get(repair::confirm_recover).post(repair::recover))
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
-        .layer(middleware::from_fn(door::guard))
+        .merge(webfilters::routes(APP))
+        .layer(middleware::from_fn_with_state(dashboard.clone(), door::guard))
         .merge(assets::routes())
         .with_state(dashboard)
 }

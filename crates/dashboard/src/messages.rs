@@ -12,7 +12,7 @@ use crate::{
 use askama::Template;
 use axum::extract::Path;
 use domain::{Cursor, MessageId, Order, PageQuery};
-use service::{Capability, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
+use service::{Capability, Permission, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
 
 const PAGE: usize = 25;
 
@@ -126,6 +126,8 @@ struct ShowPage {
     payload: Option<String>,
     deliveries: Vec<Delivery>,
     may_send: bool,
+    /// Whether payloads, and answers that may repeat them, are shown.
+    may_see: bool,
 }
 
 pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, String)>) -> Page {
@@ -139,6 +141,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let destinations = service.attempted_destinations(&scope, &id, page).await?;
     let window = Window::newest(200);
     let attempts = service.attempts_of_message(&scope, &id, None, &window, &AttemptsLike::default(), true).await?;
+    let may_see = visitor.may(Permission::SeePayloads);
     let mut deliveries = Vec::new();
     for to in &destinations.items {
         let (mark, word) = Mark::of(to.latest);
@@ -152,7 +155,12 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
             word,
             next: to.next_attempt.map(|at| When::new(at, now)),
             open: exists && e.disabled.is_none(),
-            attempts: attempts.items.iter().filter(|a| a.endpoint == e.id).map(|a| AnswerShown::of(a, now)).collect(),
+            attempts: attempts
+                .items
+                .iter()
+                .filter(|a| a.endpoint == e.id)
+                .map(|a| AnswerShown::to(may_see, a, now))
+                .collect(),
         });
     }
     let here = format!("{}/messages", app_path(app));
@@ -167,6 +175,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
         payload: m.payload.as_deref().map(pretty),
         deliveries,
         may_send: visitor.can(Capability::CreateAttempts),
+        may_see,
         id,
     })
 }

@@ -3,12 +3,13 @@
 use crate::{
     assets,
     session::{Notice, Visitor},
+    theme,
 };
 use askama::Template;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use domain::Application;
 use http::StatusCode;
-use service::{Problem, ServiceError};
+use service::{Permission, Problem, ServiceError};
 
 /// The frame around a page.
 #[derive(Default)]
@@ -19,8 +20,47 @@ pub(crate) struct Frame {
     pub(crate) notice: Option<Notice>,
     pub(crate) signed_in: bool,
     pub(crate) operator: bool,
+    /// Somebody with a place above applications: not a portal.
+    pub(crate) person: bool,
+    /// Whether they have a password and sessions of their own.
+    pub(crate) account: bool,
+    pub(crate) alerts: u64,
+    pub(crate) look: Look,
     pub(crate) style: &'static str,
     pub(crate) script: &'static str,
+}
+
+/// How the frame looks, as an organization or the link of a portal decided.
+#[derive(Default)]
+pub(crate) struct Look {
+    /// At the top.
+    pub(crate) name: String,
+    /// In the place of the bell.
+    pub(crate) mark: String,
+    /// `dark`, `light`, or as the browser prefers.
+    pub(crate) scheme: &'static str,
+    /// One more style sheet.
+    pub(crate) sheet: String,
+    pub(crate) no_gutters: bool,
+    pub(crate) no_navigation: bool,
+}
+
+impl Look {
+    fn of(visitor: &Visitor) -> Self {
+        let brand = &visitor.found.branding;
+        let mut accent = Some(brand.accent.as_str()).filter(|a| !a.is_empty());
+        let mut look = Self { name: brand.name.clone(), mark: brand.mark.clone(), ..Self::default() };
+        let mut font = None;
+        if let Some(portal) = &visitor.session().portal {
+            accent = portal.accent.as_deref().or(accent);
+            font = portal.font.as_deref();
+            look.scheme = portal.dark.map_or("", |dark| if dark { "dark" } else { "light" });
+            look.no_gutters = portal.no_gutters || portal.no_navigation;
+            look.no_navigation = portal.no_navigation;
+        }
+        look.sheet = theme::sheet(accent, font);
+        look
+    }
 }
 
 /// The rooms of an application, at the side.
@@ -36,6 +76,9 @@ pub(crate) struct Rail {
     /// Whether the secret travels in the body there: then there is a page for that.
     pub(crate) has_webhook_settings: bool,
     pub(crate) has_submissions: bool,
+    pub(crate) may_manage: bool,
+    pub(crate) may_invite: bool,
+    pub(crate) may_audit: bool,
 }
 
 /// A room of an application.
@@ -47,6 +90,9 @@ pub(crate) enum Room {
     Tools,
     WebhookSettings,
     Submissions,
+    Webfilters,
+    People,
+    Audit,
     Settings,
 }
 
@@ -59,6 +105,9 @@ impl Rail {
             Room::Tools => "tools",
             Room::WebhookSettings => "webhook",
             Room::Submissions => "submissions",
+            Room::Webfilters => "webfilters",
+            Room::People => "people",
+            Room::Audit => "audit",
             Room::Settings => "settings",
         }
     }
@@ -74,6 +123,10 @@ impl Frame {
             notice: None,
             signed_in: false,
             operator: false,
+            person: false,
+            account: false,
+            alerts: 0,
+            look: Look::default(),
             style: assets::style(),
             script: assets::script(),
         }
@@ -85,6 +138,10 @@ impl Frame {
             notice: visitor.take_notice(),
             signed_in: true,
             operator: visitor.is_operator(),
+            person: visitor.is_person(),
+            account: visitor.session().user.is_some(),
+            alerts: visitor.found.alerts,
+            look: Look::of(visitor),
             ..Self::outside("")
         }
     }
@@ -98,10 +155,13 @@ impl Frame {
             room,
             tools: service::lti::has_tools(app),
             has_webhook_settings: about.defaults.body_secret,
-            has_submissions: about.has_submissions,
+            has_submissions: about.has_submissions && visitor.may(Permission::SeePayloads),
+            may_manage: visitor.may(Permission::ManageApplication),
+            may_invite: visitor.may(Permission::ManagePeople),
+            may_audit: visitor.may(Permission::SeeAudit),
         };
         let mut frame = Self::new(visitor, title);
-        if visitor.is_operator() {
+        if visitor.is_person() {
             frame.crumbs.push(("Applications".to_owned(), "/applications".to_owned()));
         }
         frame.crumbs.push((app.name.clone(), rail.path.clone()));
@@ -125,6 +185,10 @@ pub(crate) fn app_path(app: &Application) -> String {
 pub(crate) enum PageError {
     /// Nobody is signed in.
     SignedOut,
+    /// The session of a portal in a frame has ended.
+    PortalClosed,
+    /// An invitation that does not work any more.
+    NoInvitation,
     /// Another site sent the form.
     Foreign,
     /// More than a form may hold.
@@ -163,6 +227,13 @@ impl PageError {
     pub(crate) fn page(self) -> Response {
         let (status, title, text, advice) = match self {
             Self::SignedOut => return Redirect::to("/sign-in").into_response(),
+            Self::PortalClosed => return Redirect::to("/portal").into_response(),
+            Self::NoInvitation => (
+                StatusCode::NOT_FOUND,
+                "This invitation does not work any more",
+                "It was used already, has ended, or was withdrawn.".to_owned(),
+                "Ask whoever invited you for a new one.",
+            ),
             Self::Foreign => (
                 StatusCode::FORBIDDEN,
                 "Not from here",
@@ -210,8 +281,8 @@ fn of_service(e: &ServiceError) -> (StatusCode, &'static str, String, &'static s
         ServiceError::Forbidden => (
             StatusCode::FORBIDDEN,
             "Not allowed",
-            "Your link does not allow this.".to_owned(),
-            "Ask whoever gave it to you for one that does.",
+            "Your role, or your link, does not allow this.".to_owned(),
+            "Ask whoever invited you, or gave you the link.",
         ),
         ServiceError::StorageFull | ServiceError::TooBusy | ServiceError::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "Not now", e.to_string(), "Nothing was changed.")
@@ -297,6 +368,9 @@ mod tests {
             tools: true,
             has_webhook_settings: true,
             has_submissions: true,
+            may_manage: true,
+            may_invite: true,
+            may_audit: true,
         };
         let page = ConfirmPage {
             frame: Frame {
@@ -304,6 +378,7 @@ mod tests {
                 crumbs: vec![(HOSTILE.into(), HOSTILE.into())],
                 app: Some(rail),
                 notice: Some(Notice { text: HOSTILE.into(), bad: true }),
+                look: Look { name: HOSTILE.into(), mark: HOSTILE.into(), sheet: HOSTILE.into(), ..Look::default() },
                 ..Frame::outside("")
             },
             text: vec![HOSTILE.into()],

@@ -105,9 +105,15 @@ fn since(choice: &str, at: &str, now: Timestamp) -> Option<Timestamp> {
     if let Some((_, _, hours)) = CHOICES.iter().find(|(value, ..)| *value == choice) {
         return Some(now.minus(Duration::from_secs(hours * 3600)));
     }
-    let text = at.replace('T', " ");
+    read_time(at).ok()
+}
+
+/// A time that somebody typed, in UTC.
+pub(crate) fn read_time(text: &str) -> Result<Timestamp, String> {
+    let text = text.replace('T', " ");
     let text = if text.len() == "2026-05-01 09:14".len() { format!("{text}:00") } else { text };
     Timestamp::parse(&format!("{}Z", text.trim_end_matches('Z')))
+        .ok_or_else(|| "Give a date and time such as 2026-05-01 09:14 (UTC).".to_owned())
 }
 
 #[cfg(test)]

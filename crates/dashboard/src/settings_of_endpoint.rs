@@ -36,6 +36,8 @@ struct AdvancedPage {
     queue: String,
     format: &'static str,
     format_words: &'static str,
+    encoding: &'static str,
+    encoding_words: &'static str,
     filter: String,
     transform: String,
     signed: bool,
@@ -81,6 +83,8 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         queue: queue::in_words(&e),
         format: e.options.format.name(),
         format_words: e.options.format.description(),
+        encoding: e.options.encoding.name(),
+        encoding_words: e.options.encoding.description(),
         filter: e.options.filter.clone().unwrap_or_default(),
         transform: e.options.transform.clone().unwrap_or_default(),
         signed: !e.options.unsigned,
@@ -107,6 +111,7 @@ enum Fact {
     Queue,
     Headers,
     Format,
+    Encoding,
     Signature,
     HttpsOnly,
     OnlySelected,
@@ -127,6 +132,7 @@ impl Fact {
             "queue" => Self::Queue,
             "headers" => Self::Headers,
             "format" => Self::Format,
+            "encoding" => Self::Encoding,
             "signature" => Self::Signature,
             "https-only" => Self::HttpsOnly,
             "only-selected" => Self::OnlySelected,
@@ -158,6 +164,7 @@ impl Fact {
                  that is left out removes the header.",
             ),
             Self::Format => ("Format", "How the payload is put on the wire."),
+            Self::Encoding => ("Encoding", "As JSON, or flat as a web form."),
             Self::Signature => (
                 "Signature headers",
                 "Send the headers by which a receiver can check that an event comes from here. Receivers that do not \
@@ -213,7 +220,7 @@ impl EditPage {
             Fact::Events => "events",
             fact if fact.is_switch() => "switch",
             Fact::Queue | Fact::Headers => "lines",
-            Fact::Format => "format",
+            Fact::Format | Fact::Encoding => "format",
             _ => "line",
         }
     }
@@ -251,6 +258,7 @@ async fn edit_page(
             lines.join("\n")
         }
         Fact::Format => e.options.format.name().to_owned(),
+        Fact::Encoding => e.options.encoding.name().to_owned(),
     };
     let value = form.map_or(value, |form| form.get("value").to_owned());
     let groups = if fact == Fact::Events {
@@ -269,7 +277,10 @@ async fn edit_page(
         hint,
         value,
         groups,
-        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        formats: match fact {
+            Fact::Encoding => domain::Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect(),
+            _ => domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        },
         presets: if fact == Fact::Retry { retry_presets().map(|p| (p.name, p.title)).collect() } else { Vec::new() },
         only_selected: e.options.only_selected,
         asked: None,
@@ -323,6 +334,7 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         }
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
+        Fact::Encoding => change.extras.encoding = Patch::Set(text.to_owned()),
         Fact::Signature => change.extras.signature_headers = Patch::Set(form.ticked("value")),
         Fact::HttpsOnly => change.extras.https_only = Patch::Set(form.ticked("value")),
         Fact::OnlySelected => change.extras.only_selected = Patch::Set(form.ticked("value")),

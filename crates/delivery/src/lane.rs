@@ -1,11 +1,13 @@
 //! An endpoint's lane: what of it is in memory, what may go next, what must wait and until when. Pure; the engine acts.
 
 use crate::{
-    breaker::{Breaker, Says},
     rate::Rate,
     timers::{Turn, Wake},
 };
-use domain::{EndpointRef, Timestamp};
+use domain::{
+    EndpointRef, Timestamp,
+    breaker::{Breaker, Says},
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -375,7 +377,8 @@ mod tests {
     #[test]
     fn companions_take_no_place_and_keep_to_kind_size_and_rate() {
         let mut lane = Lane::new(TO);
-        let limits = Limits { concurrency: 1, rate: Some(5) };
+        // A tenth of a second's worth at once: five.
+        let limits = Limits { concurrency: 1, rate: Some(50) };
         for n in 0..8 {
             lane.push(job(n, 0));
         }
@@ -385,7 +388,7 @@ mod tests {
         assert_eq!(ids(lane.companions(false, 2, 100, limits, at(1), || true)), [1, 2]);
         assert_eq!(ids(lane.companions(true, 9, 100, limits, at(1), || true)), [9]);
         assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || false)), [] as [u8; 0]);
-        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || true)), [3], "five a second");
+        assert_eq!(ids(lane.companions(false, 9, 100, limits, at(1), || true)), [3], "five at once");
         assert!(matches!(lane.next(at(1), limits), Next::Idle), "the one place is taken");
         lane.done(false, TryResult::Answered { success: true }, limits, at(2));
         assert!(matches!(lane.next(at(2), limits), Next::Send(_)));

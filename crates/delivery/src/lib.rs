@@ -6,7 +6,6 @@
 //!
 //! Must not parse what platforms send, nor render pages; SQL is the store's, sockets are outbound's.
 
-mod breaker;
 mod deliver;
 mod engine;
 mod given_up;

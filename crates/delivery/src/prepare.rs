@@ -6,7 +6,8 @@
 use crate::jws::Signers;
 use bytes::Bytes;
 use domain::{
-    BodySigning, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL, queue::Transport,
+    BodySigning, Encoding, Endpoint, FailureReason, Format, Outcome, Timestamp, Uid, message::TEST_CHANNEL,
+    queue::Transport,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::{Client, Queue, Target};
@@ -55,6 +56,7 @@ struct Rendering {
     filter: Option<Result<Expression, ExpressionError>>,
     transform: Option<Result<Expression, ExpressionError>>,
     format: Format,
+    encoding: Encoding,
 }
 
 /// What is sent of a message.
@@ -91,11 +93,15 @@ impl Prepared {
         };
         let way = way.map_err(|e| e.to_string());
         let options = &endpoint.options;
-        let is_plain = options.filter.is_none() && options.transform.is_none() && options.format == Format::Standard;
+        let is_plain = options.filter.is_none()
+            && options.transform.is_none()
+            && options.format == Format::Standard
+            && options.encoding == Encoding::Json;
         let rendering = (!is_plain).then(|| Rendering {
             filter: options.filter.as_deref().map(Expression::compile),
             transform: options.transform.as_deref().map(Expression::compile),
             format: options.format,
+            encoding: options.encoding,
         });
         Self { revision: endpoint.revision, way, url, rendering }
     }
@@ -167,6 +173,7 @@ impl Rendering {
         let application = &entry.application;
         let input = RenderInput {
             format: self.format,
+            encoding: self.encoding,
             transform: self.transform.as_ref().and_then(|t| t.as_ref().ok()),
             body_secret: endpoint.secrets.body.as_ref().map(|s| s.expose()),
             application: ApplicationFacts {

@@ -25,6 +25,8 @@ pub struct UpkeepSettings {
     pub attempt_retention: Duration,
     /// Answers to requests with an idempotency key are kept this long.
     pub answer_retention: Duration,
+    /// Entries of the audit log are kept this long.
+    pub audit_retention: Duration,
 }
 
 /// Runs background tasks and retention until it is stopped.
@@ -39,7 +41,8 @@ impl Upkeep {
         let tasks_changed = Arc::new(Notify::new());
         let running = vec![
             tokio::spawn(run_tasks(directory.clone(), ids.clone(), tasks_changed.clone())),
-            tokio::spawn(run_retention(directory, ids, settings)),
+            tokio::spawn(run_retention(directory.clone(), ids.clone(), settings)),
+            tokio::spawn(run_clearing(directory, ids, settings)),
         ];
         Self { tasks_changed, running }
     }
@@ -115,6 +118,26 @@ async fn run_retention(directory: Arc<Directory>, ids: Arc<Ids>, settings: Upkee
             }
             Err(error) => {
                 tracing::error!(%error, "failed to remove what is past its time; trying again");
+                tokio::time::sleep(PURGE_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Sessions and invitations that have ended, and what the audit log need not keep any longer.
+async fn run_clearing(directory: Arc<Directory>, ids: Arc<Ids>, settings: UpkeepSettings) {
+    loop {
+        let (store, now) = (directory.store(), ids.now());
+        let cleared = match store.clear_ended(now, PURGE_STEP).await {
+            Ok(ended) => {
+                store.clear_audit(now.minus(settings.audit_retention), PURGE_STEP).await.map(|old| ended + old)
+            }
+            Err(error) => Err(error),
+        };
+        match cleared {
+            Ok(n) => tokio::time::sleep(if n >= PURGE_STEP as u64 { BREATH } else { PURGE_EVERY }).await,
+            Err(error) => {
+                tracing::error!(%error, "failed to remove sessions and entries past their time; trying again");
                 tokio::time::sleep(PURGE_EVERY).await;
             }
         }

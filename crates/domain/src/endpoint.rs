@@ -2,7 +2,7 @@
 
 use crate::{
     application::Application,
-    format::Format,
+    format::{Encoding, Format},
     ids::{AppKey, EndpointId, EndpointKey},
     lti::Subscription,
     names::{Channel, EventTypeName, Uid},
@@ -119,6 +119,9 @@ pub struct EndpointOptions {
     /// How the payload is put on the wire.
     #[serde(skip_serializing_if = "Format::is_default")]
     pub format: Format,
+    /// In which encoding the body travels.
+    #[serde(skip_serializing_if = "Encoding::is_default")]
+    pub encoding: Encoding,
     /// A jq expression: whether a message is sent at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,

@@ -25,6 +25,8 @@ pub enum FailureReason {
     ResponseTimeout,
     /// The answer's body did not end within the deadline.
     BodyTimeout,
+    /// The answer is longer than what is read of one.
+    AnswerTooLarge,
     /// What came back is not HTTP.
     NotHttp,
     /// The request could not be made from the endpoint's settings.
@@ -124,6 +126,12 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
         "Answer at once and do the work afterwards.",
     ),
     (R::BodyTimeout, "body-timeout", "The request timed out before the answer ended.", "Answer with a short body."),
+    (
+        R::AnswerTooLarge,
+        "answer-too-large",
+        "The answer is longer than what is read of one.",
+        "Answer with less, or ask the operator to raise WEBFILTER_ANSWER_LIMIT.",
+    ),
     (R::NotHttp, "not-http", "What came back is not HTTP.", "Check the port and whether it should be https."),
     (
         R::BadRequest,

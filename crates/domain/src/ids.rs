@@ -153,6 +153,12 @@ id!(/** Names an endpoint. */ EndpointId, "ep_");
 id!(/** Names a message; also the `svix-id` and `webhook-id` that receivers dedupe on. */ MessageId, "msg_");
 id!(/** Names an attempt. */ AttemptId, "atmpt_");
 id!(/** Names a background task. */ TaskId, "qtask_");
+id!(/** Names a user. */ UserId, "usr_");
+id!(/** Names an invitation. */ InvitationId, "inv_");
+id!(/** Names an entry of the audit log. */ AuditId, "aud_");
+id!(/** Names an alert. */ AlertId, "alert_");
+id!(/** Names a webfilter. */ WebfilterId, "wf_");
+id!(/** Names a run of webfilters; also the `webhook-id` of its requests. */ WebfilterRunId, "wfrun_");
 
 /// Names an organization. Organizations are implicit (any token may bring one), so only the prefix is checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -211,6 +217,10 @@ pub struct AppKey(pub i64);
 /// The store's short name of an endpoint, never shown outside.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct EndpointKey(pub i64);
+
+/// The store's short name of a webfilter, never shown outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct WebfilterKey(pub i64);
 
 /// Makes ids that grow: within a tick by counting, over a clock that steps back by staying where it was.
 ///

@@ -73,6 +73,7 @@ macro_rules! name {
 
 name!(/** The name that the user gave an application, an endpoint or a message (`eventId`). */ Uid, false);
 name!(/** An event type: words joined by full stops, `track.started`. */ EventTypeName, false);
+name!(/** What a webfilter is asked about: `StudentLoginRequested`, or a name with a full stop. */ FilterName, false);
 name!(/** A label on a message that endpoints can select. `:` and `+` are allowed: `assignment:123`. */ Channel, true);
 name!(/** Messages of one order key reach an ordered endpoint one after the other. */ OrderKey, true);
 

@@ -99,7 +99,9 @@ impl QueueAddress {
             return Self::of_arn(address);
         }
         let url = Url::parse(address).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
-        let url = url.filter(|u| u.host().is_some() && u.path().len() > 1).ok_or(QueueError::Form)?;
+        let is_queue =
+            |u: &Url| u.host().is_some() && u.path().len() > 1 && u.username().is_empty() && u.password().is_none();
+        let url = url.filter(is_queue).ok_or(QueueError::Form)?;
         let host = url.host_str().unwrap_or_default();
         let found = host.split('.').find(|label| is_region(label)).map(str::to_owned);
         let legacy = (host == "queue.amazonaws.com").then(|| "us-east-1".to_owned());
@@ -187,9 +189,14 @@ mod tests {
         ] {
             assert_eq!(read(odd), Err(QueueError::Arn), "{odd}");
         }
-        for odd in
-            ["", "q", "ftp://sqs.eu-west-1.amazonaws.com/1/q", "https://sqs.eu-west-1.amazonaws.com", "https:///x"]
-        {
+        for odd in [
+            "",
+            "q",
+            "ftp://sqs.eu-west-1.amazonaws.com/1/q",
+            "https://sqs.eu-west-1.amazonaws.com",
+            "https:///x",
+            "https://u:p@sqs.eu-west-1.amazonaws.com/1/q",
+        ] {
             assert!(matches!(read(odd), Err(QueueError::Form | QueueError::Region)), "{odd}");
         }
     }
@@ -202,7 +209,6 @@ mod tests {
             "http://sqs.eu-west-1.amazonaws.com/1/q",
             "https://sqs.eu-west-1.amazonaws.com.evil.example/1/q",
             "https://evilamazonaws.com/1/q",
-            "https://x@evil.example/amazonaws.com",
         ] {
             assert!(!is(odd), "{odd}");
         }

@@ -10,6 +10,7 @@
 pub mod client;
 pub mod guard;
 pub mod jws;
+pub mod mail;
 pub mod queue;
 pub mod signing;
 pub mod target;
@@ -17,8 +18,12 @@ pub mod target;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use client::fuzzing;
-pub use client::{Client, ClientError, ClientOptions, Handshake, HandshakeError, OutgoingRequest, Sent};
+pub use client::{
+    AnswerLimits, Client, ClientError, ClientOptions, FetchError, Handshake, HandshakeError, OutgoingRequest, Question,
+    Sent,
+};
 pub use guard::{Blocked, Guard};
+pub use mail::{Mail, MailError};
 pub use queue::{Queue, QueueMessage, QueueOptions};
 pub use signing::{SignatureKind, SigningKey, VerifyError, VerifyingKey, generate_secret, sign_header, verify};
 pub use target::{Target, TargetError};

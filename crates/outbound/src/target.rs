@@ -2,10 +2,10 @@
 //!
 //! Made from an endpoint's settings alone; it opens no connection and resolves no name.
 
-use crate::signing::{KeyError, SigningKey, sign_header_into};
+use crate::signing::{KeyError, SignatureKind, SigningKey, generate_secret, sign_header_into};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use domain::{Endpoint, Timestamp};
+use domain::{Endpoint, Header, Secrets, Timestamp};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{self, Entry},
@@ -95,25 +95,29 @@ impl Target {
     /// Custom headers replace what would be sent by default, except for what makes a request a signed and well-formed
     /// one: the signatures and the body's length stay ours.
     pub fn prepare(endpoint: &Endpoint) -> Result<Self, TargetError> {
-        let mut url = Url::parse(&endpoint.url).map_err(|e| TargetError::Address(e.to_string()))?;
+        Self::at(&endpoint.url, &endpoint.headers, &endpoint.secrets, !endpoint.options.unsigned)
+    }
+
+    /// Makes an address ready that is no endpoint's; as [`Self::prepare`].
+    pub fn at(address: &str, custom: &[Header], secrets: &Secrets, signed: bool) -> Result<Self, TargetError> {
+        let mut url = Url::parse(address).map_err(|e| TargetError::Address(e.to_string()))?;
         let credentials = basic_credentials(&url);
         // These cannot fail for a URL that has a host; for one without, `origin_of` refuses it.
         let _ = url.set_username("");
         let _ = url.set_password(None);
 
         let Address { origin, server_name, path, authority } = Address::of(&url)?;
-        let mut headers = HeaderMap::with_capacity(16 + endpoint.headers.len());
+        let mut headers = HeaderMap::with_capacity(16 + custom.len());
         headers.insert(header::HOST, authority);
         // Empty values keep the places for what `headers_for` and the client fill in: cloning a map of the final size
         // is cheaper than growing it for each message.
-        let signed = !endpoint.options.unsigned;
         for name in SIGNATURE_HEADERS.iter().filter(|_| signed) {
             headers.insert(name, HeaderValue::from_static(""));
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(""));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(""));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        for custom in &endpoint.headers {
+        for custom in custom {
             let bad = || TargetError::Header(custom.name.clone());
             let name = HeaderName::from_bytes(custom.name.as_bytes()).map_err(|_| bad())?;
             let mut value = HeaderValue::from_str(&custom.value).map_err(|_| bad())?;
@@ -126,7 +130,7 @@ impl Target {
             free.insert(value);
         }
 
-        let retired = endpoint.secrets.retired.iter();
+        let retired = secrets.retired.iter();
         Ok(Self {
             server_name: origin.tls.then_some(server_name),
             origin: Arc::new(origin),
@@ -134,9 +138,31 @@ impl Target {
             headers,
             shown_url: url.into(),
             signed,
-            current: SigningKey::new(&endpoint.secrets.current)?,
+            current: SigningKey::new(&secrets.current)?,
             retired: retired.map(|(s, until)| Ok((SigningKey::new(s)?, *until))).collect::<Result<_, KeyError>>()?,
         })
+    }
+
+    /// A web server that is no receiver: nothing is signed for it.
+    pub(crate) fn plain(url: &Url) -> Result<Self, TargetError> {
+        let Address { origin, server_name, path, authority } = Address::of(url)?;
+        Ok(Self {
+            server_name: origin.tls.then_some(server_name),
+            origin: Arc::new(origin),
+            uri: path.into(),
+            headers: HeaderMap::from_iter([(header::HOST, authority)]),
+            shown_url: url.to_string(),
+            signed: false,
+            current: SigningKey::new(&generate_secret(SignatureKind::Hmac256))?,
+            retired: Vec::new(),
+        })
+    }
+
+    /// Its headers, without what belongs to messages.
+    pub(crate) fn plain_headers(&self, user_agent: &HeaderValue) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(header::USER_AGENT, user_agent.clone());
+        headers
     }
 
     /// For the moment an address is typed in: refuses one that could never be sent to.

@@ -48,10 +48,11 @@ pub static STANDARD: Platform = Platform {
 
 /// All platforms, the one without a catalogue first.
 pub fn all() -> &'static [&'static Platform] {
-    static ALL: [&Platform; 5] = [
+    static ALL: [&Platform; 6] = [
         &STANDARD,
         &crate::replit::PLATFORM,
         &crate::teachstack::PLATFORM,
+        &crate::openedx::PLATFORM,
         &crate::instruqt::PLATFORM,
         &crate::canvas::PLATFORM,
     ];
@@ -447,7 +448,7 @@ mod tests {
     fn the_catalogues_have_the_events_of_the_originals() {
         let count = |name| by_name(name).unwrap().event_types().len();
         assert_eq!((count("replit"), count("teachstack"), count("instruqt"), count("standard")), (1, 7, 17, 0));
-        assert_eq!(count("canvas"), 76);
+        assert_eq!((count("canvas"), count("openedx")), (76, 75));
         assert!(by_name("nonsense").is_none());
         let names: BTreeSet<_> = all().iter().map(|p| p.name).collect();
         assert_eq!(names.len(), all().len());

@@ -9,14 +9,16 @@ pub mod catalog;
 pub mod expression;
 pub mod format;
 pub mod instruqt;
+pub mod openedx;
 pub mod replit;
 #[cfg(test)]
 mod samples;
 pub mod schema;
 pub mod simulate;
 pub mod teachstack;
+pub mod webfilter;
 
 pub use catalog::{CatalogEntry, EndpointDefaults, NothingTicked, Platform, by_name};
 pub use expression::{Expression, ExpressionError};
-pub use format::{ApplicationFacts, Format, MASKED_SECRET, RenderError, RenderInput, Rendered, should_send};
+pub use format::{ApplicationFacts, Encoding, Format, MASKED_SECRET, RenderError, RenderInput, Rendered, should_send};
 pub use schema::{Problem, SchemaError, Validator};

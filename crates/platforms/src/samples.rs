@@ -26,6 +26,7 @@ pub(crate) fn input(platform: &str, format: Format) -> RenderInput<'static> {
     let id: ApplicationId = "app_2srOrx2ZWZBpBUvZwXKQmoEYga2".parse().unwrap();
     RenderInput {
         format,
+        encoding: crate::format::Encoding::Json,
         transform: None,
         body_secret: Some(SECRET),
         application: ApplicationFacts { id, uid: Some("acme"), platform: crate::by_name(platform) },

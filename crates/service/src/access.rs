@@ -1,6 +1,10 @@
 //! The way to an application: found and permitted in one step.
 
-use crate::{Service, actor::Actor, actor::Capability, error::ServiceError};
+use crate::{
+    Service,
+    actor::{Actor, Capability, Permission},
+    error::ServiceError,
+};
 use domain::{AppKey, Application, EndpointId, EndpointRef, IdOrUid, MessageId};
 use domain::{Endpoint, Message};
 use std::sync::Arc;
@@ -36,22 +40,25 @@ impl AppScope {
     pub(crate) fn must_have(&self, capability: Capability) -> Result<(), ServiceError> {
         self.actor.must_have(capability)
     }
+    pub(crate) fn must(&self, permission: Permission) -> Result<(), ServiceError> {
+        self.actor.must(permission)
+    }
+    /// Whether what was asked for may hold payloads: it was wanted, and may be seen.
+    pub(crate) fn shows_payloads(&self, wanted: bool) -> bool {
+        wanted && self.actor.may(Permission::SeePayloads)
+    }
     pub(crate) fn endpoint_ref(&self, endpoint: &Endpoint) -> EndpointRef {
         EndpointRef { app: self.key(), endpoint: endpoint.key }
     }
 }
 
 impl Service {
-    /// Opens an application by the id or uid in a path, for the organization or the application itself.
+    /// Opens an application by the id or uid in a path, for the organization, the application itself, or who has a role in it.
     pub async fn open(&self, actor: &Actor, app: &str) -> Result<AppScope, ServiceError> {
         let entry = self.directory.find(actor.organization(), app).await?.ok_or(ServiceError::NO_APPLICATION)?;
-        if let Actor::Application(a) = actor
-            && a.application != entry.application.id
-        {
-            // As if it did not exist: whoever holds the token must not learn which others do.
-            return Err(ServiceError::NO_APPLICATION);
-        }
-        Ok(AppScope { entry, actor: actor.clone() })
+        // As if it did not exist: whoever may not see it must not learn which others do.
+        let actor = actor.acting_in(entry.application.id).ok_or(ServiceError::NO_APPLICATION)?;
+        Ok(AppScope { entry, actor })
     }
 
     /// Opens an application for the organization only.
@@ -69,7 +76,12 @@ impl Service {
     /// A message by id or event id.
     pub async fn message(&self, scope: &AppScope, which: &str, with_payload: bool) -> Result<Message, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        self.find_message(scope, which, with_payload).await
+        let shown = scope.shows_payloads(with_payload);
+        let message = self.find_message(scope, which, shown).await?;
+        if shown && message.payload.is_some() {
+            self.note_look(scope, message.meta.id, "").await;
+        }
+        Ok(message)
     }
 
     /// The same for operations that say themselves who may do them.

@@ -3,15 +3,15 @@
 use crate::{
     Service,
     access::AppScope,
-    actor::Actor,
+    actor::{Actor, Permission},
     check::Check,
     error::ServiceError,
     patch::{Patch, Saved},
     platform,
 };
 use domain::{
-    AppKey, Application, ApplicationId, IdOrUid, Ksuid, PageOf, PageQuery, Retention, RetrySchedule, Timestamp, Uid,
-    application::ApplicationOptions, ids::OrganizationId,
+    Action, AppKey, Application, ApplicationId, IdOrUid, Ksuid, PageOf, PageQuery, Retention, RetrySchedule, Timestamp,
+    Uid, application::ApplicationOptions, ids::OrganizationId,
 };
 use std::collections::BTreeMap;
 use store::StoreError;
@@ -136,14 +136,38 @@ fn uid_taken() -> ServiceError {
 }
 
 impl Service {
-    /// A page of an organization's applications.
+    /// A page of an organization's applications; of a person's own, if they are no operator.
     pub async fn applications(
         &self,
         actor: &Actor,
         page: PageQuery<Ksuid>,
     ) -> Result<PageOf<Application>, ServiceError> {
+        if let Actor::Person(person) = actor
+            && !person.operator
+        {
+            return self.applications_of(actor, person.roles.keys().copied(), page).await;
+        }
         let organization = actor.must_be_organization()?;
         Ok(self.store.applications(organization, page).await?)
+    }
+
+    /// A page of those in which a person has a role; there are few.
+    async fn applications_of(
+        &self,
+        actor: &Actor,
+        ids: impl Iterator<Item = ApplicationId>,
+        page: PageQuery<Ksuid>,
+    ) -> Result<PageOf<Application>, ServiceError> {
+        let mut found = Vec::new();
+        for id in ids {
+            match self.open(actor, &id.to_string()).await {
+                Ok(scope) => found.push(scope.application().clone()),
+                // Deleted since.
+                Err(ServiceError::NotFound(_)) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(page.of_sorted(found, |app| app.id.0))
     }
 
     /// Creates an application. With `get_if_exists`, one that has the uid already is given back as it is.
@@ -165,7 +189,10 @@ impl Service {
             return Ok(Saved::Existing(found));
         }
         match self.insert_application(organization, checked).await {
-            Ok(created) => Ok(Saved::Created(created)),
+            Ok(created) => {
+                self.note(actor, Some(created.id), Action::ApplicationCreated, created.id, &created.name).await;
+                Ok(Saved::Created(created))
+            }
             Err(StoreError::UidTaken) => match (get_if_exists, &uid) {
                 // Somebody else created it since we looked.
                 (true, Some(uid)) => {
@@ -239,7 +266,7 @@ impl Service {
         scope: &AppScope,
         change: ApplicationChange,
     ) -> Result<Application, ServiceError> {
-        scope.must_be_organization()?;
+        scope.must(Permission::ManageApplication)?;
         let mut check = Check::body();
         let checked = change.check(&mut check);
         check.finish()?;
@@ -252,7 +279,9 @@ impl Service {
                 Err(StoreError::UidTaken) => return Err(uid_taken()),
                 saved => {
                     self.listener_may_have_come(&scope.application().organization);
-                    return Ok(saved?);
+                    let saved = saved?;
+                    self.note_in(scope, Action::ApplicationUpdated, saved.id, &saved.name).await;
+                    return Ok(saved);
                 }
             }
         }
@@ -262,6 +291,9 @@ impl Service {
     /// Deletes an application with everything below it.
     pub async fn delete_application(&self, scope: &AppScope) -> Result<(), ServiceError> {
         scope.must_be_organization()?;
-        Ok(self.directory.delete_application(scope.key(), self.now()).await?)
+        self.directory.delete_application(scope.key(), self.now()).await?;
+        let app = scope.application();
+        self.note_in(scope, Action::ApplicationDeleted, app.id, &app.name).await;
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Service, Window, access::AppScope, actor::Capability, check::read_id, error::ServiceError, messages::MessagesOf,
 };
-use domain::{Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
+use domain::{Action, Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
 use store::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter};
 
 /// Which attempts a list shows, as it was asked for.
@@ -41,7 +41,8 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let endpoint = self.find_endpoint(scope, endpoint).await?;
         let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
-        Ok(self.store.attempts(of, window.range(self.ids.latest()), &like.checked()?, with_content).await?)
+        let shown = scope.shows_payloads(with_content);
+        Ok(self.store.attempts(of, window.range(self.ids.latest()), &like.checked()?, shown).await?)
     }
 
     /// Attempts of a message, newest first; to one endpoint if given.
@@ -61,7 +62,8 @@ impl Service {
             filter.endpoint = Some(self.find_endpoint(scope, endpoint).await?.key);
         }
         let of = AttemptsOf::Message(scope.key(), id);
-        Ok(self.store.attempts(of, window.range(self.ids.latest()), &filter, with_content).await?)
+        let shown = scope.shows_payloads(with_content);
+        Ok(self.store.attempts(of, window.range(self.ids.latest()), &filter, shown).await?)
     }
 
     /// One attempt of a message.
@@ -70,7 +72,12 @@ impl Service {
         let attempt = read_id::<AttemptId>("attempt_id", attempt)?;
         let id = self.message_id(scope, message).await?;
         let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
-        self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)
+        let mut found = self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)?;
+        if !scope.shows_payloads(true) {
+            // Receivers repeat what they were sent.
+            found.response.clear();
+        }
+        Ok(found)
     }
 
     /// Removes what was answered to an attempt.
@@ -82,7 +89,9 @@ impl Service {
         self.store.expunge_attempt(scope.key(), id, attempt).await.map_err(|e| match e {
             store::StoreError::NotFound => ServiceError::NO_ATTEMPT,
             e => e.into(),
-        })
+        })?;
+        self.note_in(scope, Action::PayloadExpunged, attempt, "").await;
+        Ok(())
     }
 
     /// Messages that were tried to an endpoint, with how the latest attempt went.
@@ -99,7 +108,12 @@ impl Service {
         let endpoint = self.find_endpoint(scope, endpoint).await?;
         let filter = DeliveryFilter { status, messages: of.checked()? };
         let range = window.range(self.ids.latest());
-        Ok(self.store.attempted_messages(scope.endpoint_ref(&endpoint), range, &filter, with_payload).await?)
+        let (to, shown) = (scope.endpoint_ref(&endpoint), scope.shows_payloads(with_payload));
+        let page = self.store.attempted_messages(to, range, &filter, shown).await?;
+        if shown && page.items.iter().any(|m| m.message.payload.is_some()) {
+            self.note_look(scope, endpoint.id, "a list of messages").await;
+        }
+        Ok(page)
     }
 
     /// Endpoints that a message was tried to, with how the latest attempt went.
@@ -127,6 +141,10 @@ impl Service {
             return Ok(());
         }
         let delivery = DeliveryRef { to: scope.endpoint_ref(&endpoint), message: message.meta.id };
-        if self.store.resend(delivery, self.now()).await? { Ok(()) } else { Err(ServiceError::MissingPayload) }
+        if !self.store.resend(delivery, self.now()).await? {
+            return Err(ServiceError::MissingPayload);
+        }
+        self.note_in(scope, Action::MessageResent, message.meta.id, format!("to {}", endpoint.id)).await;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! when their time has come.
 
 use crate::{Service, access::AppScope, actor::Capability, error::ServiceError};
-use domain::{AppKey, ApplicationId, BodyKey, KeySet, Timestamp};
+use domain::{Action, AppKey, ApplicationId, BodyKey, KeySet, Timestamp};
 use std::time::Duration;
 use store::StoreError;
 
@@ -116,7 +116,11 @@ impl Service {
     pub async fn rotate_body_keys(&self, scope: &AppScope) -> Result<PublicKeys, ServiceError> {
         scope.must_have(Capability::ManageEndpointSecret)?;
         let set = self.rotate(scope.key(), None).await?;
-        set.map(Into::into).ok_or(ServiceError::NotFound("No endpoint of this application asked for signed bodies"))
+        let set = set.ok_or(ServiceError::NotFound("No endpoint of this application asked for signed bodies"))?;
+        let app = scope.application().id;
+        self.note_in(scope, Action::SecretRotated, app, format!("the keys that sign bodies: {}", set.current.kid))
+            .await;
+        Ok(set.into())
     }
 
     /// The public halves of an application's keys, for whoever has its id: receivers hold no token.

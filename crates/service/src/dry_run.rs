@@ -4,7 +4,7 @@ use crate::{
     Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, fit, patch::Patch, platform,
 };
 use bytes::Bytes;
-use domain::{Endpoint, Format, MessageId, MessageMeta, Timestamp, Uid};
+use domain::{Encoding, Endpoint, Format, MessageId, MessageMeta, Timestamp, Uid};
 use platforms::{ApplicationFacts, Expression, RenderError, RenderInput, Validator};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct DryRunInput {
     pub channels: Option<Vec<String>>,
     /// Instead of the endpoint's format.
     pub format: Patch<String>,
+    /// Instead of the endpoint's encoding.
+    pub encoding: Patch<String>,
     /// Instead of the endpoint's filter.
     pub filter: Patch<String>,
     /// Instead of the endpoint's transform.
@@ -115,6 +117,14 @@ impl Service {
                 Format::Standard
             }),
         };
+        let encoding = match input.encoding {
+            Patch::Keep => endpoint.options.encoding,
+            Patch::Clear => Encoding::Json,
+            Patch::Set(name) => name.parse().unwrap_or_else(|e: domain::webfilter::UnknownChoice| {
+                check.fail(&["encoding"], e.to_string());
+                Encoding::Json
+            }),
+        };
         let filter = compiled("filter", input.filter, endpoint.options.filter.as_ref(), &mut check);
         let transform = compiled("transform", input.transform, endpoint.options.transform.as_ref(), &mut check);
         let Some(event_type) = event_type else { return Err(check.into_error()) };
@@ -135,7 +145,7 @@ impl Service {
         let (scope, public_url) = (scope.clone(), self.settings.public_url.clone());
         // Expressions take milliseconds: not on a thread that has others to serve.
         let run = move || {
-            let settings = Settings { format, filter, transform, validator, public_url: &public_url, now };
+            let settings = Settings { format, encoding, filter, transform, validator, public_url: &public_url, now };
             settings.run(&scope, &endpoint, &meta, &input.payload)
         };
         let result = tokio::task::spawn_blocking(run).await.map_err(|_| ServiceError::Internal)?;
@@ -146,6 +156,7 @@ impl Service {
 /// What decides what is sent.
 struct Settings<'a> {
     format: Format,
+    encoding: Encoding,
     filter: Option<Expression>,
     transform: Option<Expression>,
     validator: Option<Arc<Validator>>,
@@ -169,6 +180,7 @@ impl Settings<'_> {
         let has_secret = endpoint.secrets.body.is_some() || self.format.needs_body_secret();
         let input = RenderInput {
             format: self.format,
+            encoding: self.encoding,
             transform: self.transform.as_ref(),
             // An endpoint gets its secret when it is saved with such a format.
             body_secret: has_secret.then_some(platforms::MASKED_SECRET),

@@ -5,6 +5,7 @@ use crate::{
     access::AppScope,
     actor::Capability,
     applications::CHANGE_TRIES,
+    audit::place,
     check::Check,
     error::{Problem, ServiceError},
     extras, headers,
@@ -16,9 +17,9 @@ use crate::{
     secrets, student_data,
 };
 use domain::{
-    AppKey, Channel, DeactivateAfter, DisabledBecause, Endpoint, EndpointId, EndpointKey, EndpointOptions, EndpointRef,
-    EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets, Timestamp, Uid,
-    lti::Subscription, queue::is_arn,
+    Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey,
+    EndpointOptions, EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret,
+    Secrets, Timestamp, Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
@@ -77,6 +78,8 @@ pub struct EndpointExtras {
     pub ordered: Patch<bool>,
     /// How the payload is put on the wire.
     pub format: Patch<String>,
+    /// In which encoding the body travels.
+    pub encoding: Patch<String>,
     /// A jq expression: whether a message is sent at all.
     pub filter: Patch<String>,
     /// A jq expression: makes the payload anew.
@@ -213,6 +216,9 @@ impl EndpointExtras {
         if let Some(Err(e)) = self.format.value().map(|name| name.parse::<Format>()) {
             check.fail(&["format"], e.to_string());
         }
+        if let Some(Err(e)) = self.encoding.value().map(|name| name.parse::<Encoding>()) {
+            check.fail(&["encoding"], e.to_string());
+        }
         if self.handshake.value().is_some_and(|how| !HANDSHAKES.contains(&how.as_str())) {
             check.fail(&["handshake"], format!("must be one of {}", HANDSHAKES.join(", ")));
         }
@@ -248,6 +254,12 @@ impl EndpointExtras {
             Patch::Clear => options.format = Format::Standard,
             // Checked before.
             Patch::Set(name) => options.format = name.parse().unwrap_or_default(),
+        }
+        match self.encoding {
+            Patch::Keep => {}
+            Patch::Clear => options.encoding = Encoding::Json,
+            // Checked before.
+            Patch::Set(name) => options.encoding = name.parse().unwrap_or_default(),
         }
         self.filter.apply(&mut options.filter);
         self.transform.apply(&mut options.transform);
@@ -307,6 +319,11 @@ impl Service {
             // A queue, which is looked at when the whole endpoint is known.
             return Some(text.to_owned());
         }
+        self.check_http_address(text, check)
+    }
+
+    /// An address that something may be asked at, normalised: no queue.
+    pub(crate) fn check_http_address(&self, text: &str, check: &mut Check) -> Option<String> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(e) => {
@@ -378,6 +395,7 @@ impl Service {
             StoreError::UidTaken => uid_taken(),
             e => e.into(),
         })?;
+        self.note_in(scope, Action::EndpointCreated, created.id, place(&created)).await;
         self.announce(scope, &created, OperationalEvent::EndpointCreated).await;
         Ok(created)
     }
@@ -407,6 +425,7 @@ impl Service {
         scope.must_have(Capability::ManageEndpoint)?;
         change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
+        let what = change.in_words();
         let checked = self.check_endpoint(change, &mut check);
         check.finish()?;
         self.event_types_must_exist(scope, &checked).await?;
@@ -432,6 +451,7 @@ impl Service {
             // Or what waits now would be sent if it is switched on again before that is due.
             self.cancel_all(scope.endpoint_ref(&saved), self.now().plus(SLACK)).await?;
         }
+        self.note_in(scope, Action::EndpointUpdated, saved.id, what).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         Ok(saved)
     }
@@ -484,6 +504,7 @@ impl Service {
         let to = scope.endpoint_ref(&endpoint);
         self.directory.delete_endpoint(to, self.now()).await?;
         self.admission.endpoint_changed(to);
+        self.note_in(scope, Action::EndpointDeleted, endpoint.id, place(&endpoint)).await;
         self.announce(scope, &endpoint, OperationalEvent::EndpointDeleted).await;
         Ok(())
     }
@@ -522,17 +543,18 @@ impl Service {
         self.operational(&app.organization, event(EndpointNames::of(app, endpoint))).await;
     }
 
-    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
-    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
-        scope.must_have(Capability::CreateAttempts)?;
+    /// Attempts to an endpoint, counted: of the last 28 days, or of a window of at most that length.
+    pub async fn endpoint_stats(
+        &self,
+        scope: &AppScope,
+        which: &str,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Stats, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
         let endpoint = self.find_endpoint(scope, which).await?;
-        self.cancel_all(scope.endpoint_ref(&endpoint), before).await
-    }
-
-    async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
-        const STEP: usize = 1_000;
-        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
-        Ok(())
+        let (from, until) = stats_window(since, until, self.now())?;
+        Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
     }
 }
 

@@ -80,6 +80,9 @@ impl ServiceError {
     pub(crate) const NO_ENDPOINT: Self = Self::NotFound("Entity not found");
     pub(crate) const NO_MESSAGE: Self = Self::NotFound("Message not found");
     pub(crate) const NO_ATTEMPT: Self = Self::NotFound("Message attempt not found");
+    pub(crate) const NO_USER: Self = Self::NotFound("User not found");
+    pub(crate) const NO_INVITATION: Self =
+        Self::NotFound("This invitation was used already, has ended, or was withdrawn");
     pub(crate) const NO_ENTITY: Self = Self::NotFound("Entity not found");
 
     /// One broken rule.

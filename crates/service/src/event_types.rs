@@ -8,7 +8,7 @@ use crate::{
     patch::{Patch, Saved},
     schemas,
 };
-use domain::{EventType, EventTypeName, PageOf, PageQuery, Timestamp};
+use domain::{Action, EventType, EventTypeName, PageOf, PageQuery, Timestamp};
 use serde_json::{Map, Value};
 use store::EventTypeFilter;
 
@@ -138,11 +138,11 @@ impl Service {
         let now = self.now();
         let mut event_type = blank(name, now);
         EventTypeChange::from(input).apply(&mut event_type, check, now)?;
-        if self.directory.put_event_type(organization, event_type.clone(), true).await? {
-            Ok(event_type)
-        } else {
-            Err(ServiceError::EventTypeExists)
+        if !self.directory.put_event_type(organization, event_type.clone(), true).await? {
+            return Err(ServiceError::EventTypeExists);
         }
+        self.note(actor, None, Action::EventTypeCreated, &event_type.name, "").await;
+        Ok(event_type)
     }
 
     /// Replaces an event type, or creates it.
@@ -159,11 +159,24 @@ impl Service {
         let mut event_type = existing.unwrap_or_else(|| blank(name, now));
         EventTypeChange::from(input).apply(&mut event_type, Check::body(), now)?;
         self.directory.put_event_type(organization, event_type.clone(), false).await?;
+        let action = if is_new { Action::EventTypeCreated } else { Action::EventTypeUpdated };
+        self.note(actor, None, action, &event_type.name, "").await;
         Ok(if is_new { Saved::Created(event_type) } else { Saved::Existing(event_type) })
     }
 
     /// Changes an event type.
     pub async fn patch_event_type(
+        &self,
+        actor: &Actor,
+        name: &str,
+        change: EventTypeChange,
+    ) -> Result<EventType, ServiceError> {
+        let event_type = self.change_event_type(actor, name, change).await?;
+        self.note(actor, None, Action::EventTypeUpdated, &event_type.name, "").await;
+        Ok(event_type)
+    }
+
+    async fn change_event_type(
         &self,
         actor: &Actor,
         name: &str,
@@ -181,9 +194,14 @@ impl Service {
         let organization = actor.must_be_organization()?;
         if expunge {
             let was_there = self.directory.remove_event_type(organization, &path_name(name)?).await?;
-            return if was_there { Ok(()) } else { Err(ServiceError::NO_ENTITY) };
+            if !was_there {
+                return Err(ServiceError::NO_ENTITY);
+            }
+        } else {
+            let archive = EventTypeChange { archived: Some(true), ..EventTypeChange::default() };
+            self.change_event_type(actor, name, archive).await?;
         }
-        let archive = EventTypeChange { archived: Some(true), ..EventTypeChange::default() };
-        self.patch_event_type(actor, name, archive).await.map(|_| ())
+        self.note(actor, None, Action::EventTypeDeleted, name, if expunge { "for good" } else { "archived" }).await;
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     actor::Capability,
     error::{Problem, ServiceError},
 };
-use domain::Header;
+use domain::{Action, Endpoint, Header};
 use std::collections::BTreeMap;
 
 /// Bytes of a value at most.
@@ -116,12 +116,15 @@ impl Service {
         let headers = checked(headers).map_err(|msg| {
             ServiceError::Invalid(vec![Problem::new(&["body", "headers"], msg).of_kind(Problem::DECODE)])
         })?;
-        self.change_endpoint(scope, which, |endpoint| {
-            endpoint.headers = headers.clone();
-            Ok(())
-        })
-        .await
-        .map(|_| ())
+        let saved = self
+            .change_endpoint(scope, which, |endpoint| {
+                endpoint.headers = headers.clone();
+                Ok(())
+            })
+            .await?;
+        let names: Vec<_> = headers.iter().map(|h| h.name.as_str()).collect();
+        self.note_in(scope, Action::HeadersUpdated, saved.id, names.join(", ")).await;
+        Ok(())
     }
 
     /// Merges headers into an endpoint's; `None` removes one.
@@ -136,7 +139,7 @@ impl Service {
         if let Some(msg) = changes.iter().find_map(|(name, value)| problem(name, value.as_deref())) {
             return Err(refuse(msg));
         }
-        self.change_endpoint(scope, which, |endpoint| {
+        let change = |endpoint: &mut Endpoint| {
             for (name, value) in &changes {
                 match value {
                     Some(value) => {
@@ -146,9 +149,11 @@ impl Service {
                 }
             }
             if endpoint.headers.len() > COUNT_MAX { Err(refuse("At most 64 headers are allowed.")) } else { Ok(()) }
-        })
-        .await
-        .map(|_| ())
+        };
+        let saved = self.change_endpoint(scope, which, change).await?;
+        let names: Vec<_> = changes.keys().map(String::as_str).collect();
+        self.note_in(scope, Action::HeadersUpdated, saved.id, names.join(", ")).await;
+        Ok(())
     }
 }
 

@@ -1,6 +1,11 @@
 //! What students handed in, read from the messages that are still stored.
 
-use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError};
+use crate::{
+    Service, Window,
+    access::AppScope,
+    actor::{Capability, Permission},
+    error::ServiceError,
+};
 use domain::{Cursor, EventTypeName, Ksuid, MessageId, Timestamp};
 use platforms::replit::{self, HandedIn};
 use serde_json::Value;
@@ -57,6 +62,8 @@ impl Service {
         after: Option<Ksuid>,
     ) -> Result<SubmissionPage, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
+        scope.must(Permission::SeePayloads)?;
+        self.note_look(scope, "", "submissions").await;
         let event_type = EventTypeName::new(replit::EVENT).map_err(|_| ServiceError::Internal)?;
         let filter = MessageFilter { event_types: Some(BTreeSet::from([event_type])), channel: None };
         let mut page = SubmissionPage::default();

@@ -11,7 +11,7 @@ use crate::{
     patch::Patch,
     platform,
 };
-use domain::{Application, Endpoint, Format, MessageId, MessageMeta, OrganizationId, message::TEST_CHANNEL};
+use domain::{Application, Encoding, Endpoint, Format, MessageId, MessageMeta, OrganizationId, message::TEST_CHANNEL};
 use platforms::RenderInput;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ impl Service {
     /// Whose token it is: for checking one that a person pasted somewhere.
     pub async fn me(&self, actor: &Actor) -> Result<Me, ServiceError> {
         let application = match actor {
-            Actor::Organization(_) => None,
+            Actor::Organization(_) | Actor::Person(_) => None,
             Actor::Application(a) => Some(self.open(actor, &a.application.to_string()).await?.application().clone()),
         };
         Ok(Me { organization: actor.organization().clone(), application })
@@ -105,6 +105,7 @@ impl Service {
         let found = self.event_type(scope.actor(), name.as_str()).await?;
         let input = RenderInput {
             format,
+            encoding: Encoding::Json,
             transform: None,
             body_secret: Some(platforms::MASKED_SECRET),
             application: facts(scope),

@@ -6,8 +6,10 @@
 
 pub mod access;
 pub mod actor;
+pub mod alerts;
 pub mod applications;
 pub mod attempts;
+pub mod audit;
 pub mod body_keys;
 pub mod check;
 pub mod dry_run;
@@ -17,15 +19,19 @@ pub mod error;
 pub mod event_types;
 mod extras;
 mod fit;
+mod guesses;
 pub mod headers;
 pub mod history;
 pub mod hooks;
 pub mod idempotency;
 pub mod lti;
 pub mod messages;
+pub mod oidc;
 pub mod operational;
 pub mod organization;
+mod password;
 pub mod patch;
+pub mod people;
 pub mod platform;
 pub mod portal;
 pub mod publish;
@@ -33,17 +39,22 @@ pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sessions;
 pub mod sign_in;
 pub mod student_data;
 pub mod tasks;
 pub mod token;
+pub mod webfilters;
 pub mod window;
 
 pub use access::AppScope;
-pub use actor::{Actor, ApplicationActor, Capability};
+pub use actor::{Actor, ApplicationActor, Capability, Permission, Person};
 pub use error::{Problem, ServiceError};
 pub use patch::{Patch, Saved};
-pub use seams::{AddressPolicy, Admission, Agreement, Handshake, SecretMaker, SignatureKind};
+pub use seams::{
+    AddressPolicy, Admission, Agreement, Ask, Asker, Asking, Fetch, Fetched, Handshake, Post, Posted, SecretMaker,
+    SignatureKind,
+};
 pub use token::{TokenError, Tokens};
 pub use window::Window;
 
@@ -95,6 +106,12 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretMaker>,
     /// Makes and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// Asks webfilters.
+    pub asker: Arc<dyn Asker>,
+    /// The OpenID provider that people may sign in with.
+    pub oidc: Option<oidc::Provider>,
+    /// The way for mail.
+    pub mail: Option<Arc<dyn Post>>,
 }
 
 /// The operations.
@@ -107,12 +124,23 @@ pub struct Service {
     guard: Arc<dyn AddressPolicy>,
     secrets: Arc<dyn SecretMaker>,
     tokens: Arc<Tokens>,
+    asker: Arc<dyn Asker>,
     bearers: lti::Bearers,
     accepted: metrics::Counter,
     validators: fit::Validators,
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
+    passwords: password::Passwords,
+    guesses: guesses::Guesses,
+    /// Looks at payloads that were noted lately.
+    looks: Cache<Box<str>, Timestamp>,
+    /// Alerts that were raised lately.
+    alerted: Cache<Box<str>, Timestamp>,
+    oidc: Option<oidc::Provider>,
+    mail: Option<Arc<dyn Post>>,
+    /// Alerts that were mailed in the hour that began then.
+    mailed: Cache<OrganizationId, (Timestamp, u32)>,
 }
 
 impl Service {
@@ -128,10 +156,18 @@ impl Service {
             secrets: parts.secrets,
             bearers: lti::Bearers::new(parts.tokens.secret()),
             tokens: parts.tokens,
+            asker: parts.asker,
             accepted: metrics::counter!("schoolbell_accepted_total"),
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
+            passwords: password::Passwords::new(),
+            guesses: guesses::Guesses::new(),
+            looks: Cache::new(10_000),
+            alerted: Cache::new(10_000),
+            oidc: parts.oidc,
+            mail: parts.mail,
+            mailed: Cache::new(10_000),
         }
     }
 

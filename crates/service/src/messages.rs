@@ -1,7 +1,7 @@
 //! Reading and expunging messages.
 
 use crate::{Service, Window, access::AppScope, actor::Capability, check::Check, error::ServiceError};
-use domain::{Channel, EventTypeName, Message, MessageId, PageOf};
+use domain::{Action, Channel, EventTypeName, Message, MessageId, PageOf};
 use std::collections::BTreeSet;
 use store::MessageFilter;
 
@@ -46,14 +46,21 @@ impl Service {
     ) -> Result<PageOf<Message>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let range = window.range(self.ids.latest());
-        Ok(self.store.messages(scope.key(), range, &of.checked()?, with_payload).await?)
+        let shown = scope.shows_payloads(with_payload);
+        let page = self.store.messages(scope.key(), range, &of.checked()?, shown).await?;
+        if shown && page.items.iter().any(|m| m.payload.is_some()) {
+            self.note_look(scope, "", "a list of messages").await;
+        }
+        Ok(page)
     }
 
     /// Removes a message's payload for good.
     pub async fn expunge_payload(&self, scope: &AppScope, which: &str) -> Result<(), ServiceError> {
         scope.must_be_organization()?;
         let id = self.message_id(scope, which).await?;
-        Ok(self.store.expunge_payload(scope.key(), id).await?)
+        self.store.expunge_payload(scope.key(), id).await?;
+        self.note_in(scope, Action::PayloadExpunged, id, "").await;
+        Ok(())
     }
 
     /// The id of a message that exists.

@@ -141,7 +141,11 @@ impl Service {
     /// Tells the operator of an organization, as well as that goes: a failure is only logged.
     pub async fn operational(&self, organization: &OrganizationId, event: OperationalEvent) {
         // What happens to the operator's own endpoints is not told, or a failing one would feed itself.
-        if !self.settings.operational_webhooks || organization.as_str() == OrganizationId::MANAGEMENT {
+        if organization.as_str() == OrganizationId::MANAGEMENT {
+            return;
+        }
+        self.alert(organization, &event).await;
+        if !self.settings.operational_webhooks {
             return;
         }
         if let Err(error) = self.publish_operational(organization, &event).await {

@@ -8,7 +8,7 @@ use crate::{
     error::ServiceError,
     token::APPLICATION_LIFETIME,
 };
-use domain::EventTypeName;
+use domain::{Action, EventTypeName};
 use std::{collections::BTreeSet, time::Duration};
 
 /// What a portal link should allow.
@@ -31,6 +31,13 @@ pub struct PortalAccess {
     pub url: String,
     /// The application token that is in it.
     pub token: String,
+}
+
+fn request_in_words(capabilities: &Option<BTreeSet<Capability>>) -> String {
+    match capabilities {
+        Some(some) => some.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", "),
+        None => "every capability".to_owned(),
+    }
 }
 
 impl Service {
@@ -63,6 +70,8 @@ impl Service {
         };
         let lifetime = request.expiry.map_or(APPLICATION_LIFETIME, |s| Duration::from_secs(s.unsigned_abs()));
         let token = self.tokens.for_application(&portal, self.now(), lifetime);
+        let detail = request_in_words(&portal.capabilities);
+        self.note(actor, Some(portal.application), Action::PortalLinkCreated, portal.application, detail).await;
         // Behind the hash sign, so that the token does not end up in the logs of proxies.
         let url = format!("{}/portal#key={token}", self.settings.public_url);
         Ok(PortalAccess { url, token })

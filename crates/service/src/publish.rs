@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Timestamp, Uid,
+    Action, Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Timestamp, Uid,
     ids::OrganizationId, message::TEST_CHANNEL,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
@@ -420,6 +420,7 @@ impl Service {
         });
         let outgoing = accept.message.clone();
         let accepted = self.store.accept(vec![accept]).await?.pop().ok_or(ServiceError::Internal)?;
+        self.note_in(scope, Action::TestSent, endpoint.id, event_type).await;
         self.published(accepted, outgoing)
     }
 

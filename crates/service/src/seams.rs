@@ -1,6 +1,9 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
-use domain::{BodyKey, Endpoint, EndpointRef, Secret};
+use domain::{
+    BodyKey, Endpoint, EndpointRef, Secret,
+    webfilter::{Question, Run},
+};
 use std::pin::Pin;
 use store::{Birth, queue::SharedTicket};
 use url::Url;
@@ -42,6 +45,42 @@ pub enum Handshake {
     /// It has to allow this origin, a host name (CloudEvents).
     CloudEvents(String),
 }
+
+/// Asks web servers that are no receivers, such as an OpenID provider. The same guard holds as for receivers.
+pub trait Fetch: Send + Sync {
+    /// Asks. Says why there is no answer.
+    fn fetch<'a>(&'a self, url: &'a Url, ask: Ask) -> Fetched<'a>;
+}
+
+/// What a web server is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ask {
+    /// A form to post; a GET without one.
+    pub form: Option<String>,
+    /// For the header `authorization`.
+    pub authorization: Option<String>,
+}
+
+/// An answer's status and body, in time.
+pub type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(u16, bytes::Bytes), String>> + Send + 'a>>;
+
+/// Sends mail to people.
+pub trait Post: Send + Sync {
+    /// Sends plain text. Says why it was not taken.
+    fn send<'a>(&'a self, to: &'a str, subject: &'a str, text: String) -> Posted<'a>;
+}
+
+/// Whether a mail was taken, in time.
+pub type Posted<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Asks webfilters.
+pub trait Asker: Send + Sync {
+    /// Asks them all at the same time, combines what they answer, and puts the run into the log.
+    fn run(&self, question: Question) -> Asking<'_>;
+}
+
+/// A run under way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Run> + Send + 'a>>;
 
 /// Makes signing secrets, and says which can sign.
 pub trait SecretMaker: Send + Sync {

@@ -3,7 +3,7 @@
 use crate::{
     Service, access::AppScope, actor::Capability, check::Check, error::ServiceError, operational::OperationalEvent,
 };
-use domain::{BodySecret, Endpoint, Secret, SecretError, Timestamp};
+use domain::{Action, BodySecret, Endpoint, Secret, SecretError, Secrets, Timestamp};
 use std::time::Duration;
 
 /// Old secrets that may still sign beside the current one.
@@ -21,10 +21,10 @@ pub(crate) fn new_body_secret() -> BodySecret {
 }
 
 /// Makes `new` the current secret; the old one signs until its grace ends.
-fn rotate(endpoint: &mut Endpoint, new: Secret, grace: Duration, now: Timestamp) -> Result<(), ServiceError> {
-    let retired = &mut endpoint.secrets.retired;
+fn rotate(secrets: &mut Secrets, new: Secret, grace: Duration, now: Timestamp) -> Result<(), ServiceError> {
+    let retired = &mut secrets.retired;
     retired.retain(|(_, until)| *until > now);
-    let old = std::mem::replace(&mut endpoint.secrets.current, new);
+    let old = std::mem::replace(&mut secrets.current, new);
     // Without grace nothing is added, so a leaked secret can be replaced at any time.
     if grace.is_zero() {
         return Ok(());
@@ -39,7 +39,34 @@ fn rotate(endpoint: &mut Endpoint, new: Secret, grace: Duration, now: Timestamp)
     Ok(())
 }
 
+/// A rotation whose rules were checked.
+pub(crate) struct Rotation {
+    new: Secret,
+    grace: Duration,
+    now: Timestamp,
+}
+
+impl Rotation {
+    /// Does it.
+    pub(crate) fn apply(&self, secrets: &mut Secrets) -> Result<(), ServiceError> {
+        rotate(secrets, self.new.clone(), self.grace, self.now)
+    }
+}
+
 impl Service {
+    /// Checks what was asked of a rotation; makes the new secret if none was given.
+    pub(crate) fn rotation(&self, key: Option<&str>, grace_seconds: Option<i64>) -> Result<Rotation, ServiceError> {
+        let mut check = Check::body();
+        let new = key.and_then(|text| self.read_secret(text, "key", &mut check));
+        let grace = grace_seconds.unwrap_or(GRACE);
+        if !(0..=GRACE_MAX).contains(&grace) {
+            check.fail(&["grace_period_seconds"], "Duration must be between 0 and 7 days");
+        }
+        check.finish()?;
+        let new = new.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
+        Ok(Rotation { new, grace: Duration::from_secs(grace.unsigned_abs()), now: self.now() })
+    }
+
     /// Reads a secret that a user chose.
     pub(crate) fn read_secret(&self, text: &str, field: &'static str, check: &mut Check) -> Option<Secret> {
         match Secret::parse(text).map(|secret| (self.secrets.check(&secret), secret)) {
@@ -54,7 +81,9 @@ impl Service {
     /// What a receiver needs to verify.
     pub async fn endpoint_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        Ok(self.find_endpoint(scope, which).await?.secrets.current.for_receiver())
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.note_in(scope, Action::SecretRevealed, endpoint.id, "").await;
+        Ok(endpoint.secrets.current.for_receiver())
     }
 
     /// Replaces the secret by `key`, or by a new one. The old one goes on signing for a while. Gives back what a
@@ -67,16 +96,10 @@ impl Service {
         grace_seconds: Option<i64>,
     ) -> Result<Option<String>, ServiceError> {
         scope.must_have(Capability::ManageEndpointSecret)?;
-        let mut check = Check::body();
-        let new = key.and_then(|text| self.read_secret(text, "key", &mut check));
-        let grace = grace_seconds.unwrap_or(GRACE);
-        if !(0..=GRACE_MAX).contains(&grace) {
-            check.fail(&["grace_period_seconds"], "Duration must be between 0 and 7 days");
-        }
-        check.finish()?;
-        let new = new.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
-        let (grace, now) = (Duration::from_secs(grace.unsigned_abs()), self.now());
-        let saved = self.change_endpoint(scope, which, |e| rotate(e, new.clone(), grace, now)).await?;
+        let rotation = self.rotation(key, grace_seconds)?;
+        let saved = self.change_endpoint(scope, which, |e| rotation.apply(&mut e.secrets)).await?;
+        let detail = format!("the old one signs for {} s", rotation.grace.as_secs());
+        self.note_in(scope, Action::SecretRotated, saved.id, detail).await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| saved.secrets.current.for_receiver()))
@@ -85,8 +108,10 @@ impl Service {
     /// The secret that travels in the body of what an endpoint gets.
     pub async fn endpoint_body_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        let secret = self.endpoint(scope, which).await?.secrets.body;
-        secret.map(|s| s.expose().to_owned()).ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))
+        let endpoint = self.endpoint(scope, which).await?;
+        let secret = endpoint.secrets.body.ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))?;
+        self.note_in(scope, Action::SecretRevealed, endpoint.id, "in the body").await;
+        Ok(secret.expose().to_owned())
     }
 
     /// Replaces the secret that travels in the body by `key`, or by a new one, at once: also what is tried again carries
@@ -107,6 +132,7 @@ impl Service {
             Ok(())
         };
         let saved = self.change_endpoint(scope, which, change).await?;
+        self.note_in(scope, Action::SecretRotated, saved.id, "in the body").await;
         self.announce(scope, &saved, OperationalEvent::EndpointUpdated).await;
         let may_see = scope.must_have(Capability::ViewEndpointSecret).is_ok();
         Ok(may_see.then(|| new.expose().to_owned()))
@@ -116,42 +142,17 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Secrets, *};
-    use std::collections::BTreeMap;
 
-    fn endpoint() -> Endpoint {
-        Endpoint {
-            key: EndpointKey(0),
-            app: AppKey(0),
-            id: EndpointId(Ksuid::MIN),
-            uid: None,
-            url: "https://example.com/".into(),
-            description: String::new(),
-            disabled: None,
-            event_types: None,
-            channels: None,
-            throttle_rate: None,
-            version: 1,
-            metadata: BTreeMap::new(),
-            headers: Vec::new(),
-            secrets: Secrets::new(secret(0)),
-            options: EndpointOptions::default(),
-            failing_since: None,
-            created_at: Timestamp::default(),
-            updated_at: Timestamp::default(),
-            revision: 0,
-        }
-    }
     fn secret(n: u8) -> Secret {
         Secret::Hmac(vec![n; 24])
     }
 
     #[test]
     fn old_secrets_sign_until_their_grace_ends() {
-        let (mut e, now, hour) = (endpoint(), Timestamp::from_micros(1), Duration::from_secs(3600));
+        let (mut e, now, hour) = (Secrets::new(secret(0)), Timestamp::from_micros(1), Duration::from_secs(3600));
         rotate(&mut e, secret(1), hour, now).unwrap();
         rotate(&mut e, secret(2), hour * 2, now).unwrap();
-        let valid = |at| e.secrets.valid_at(at).cloned().collect::<Vec<_>>();
+        let valid = |at| e.valid_at(at).cloned().collect::<Vec<_>>();
         assert_eq!(valid(now), [secret(2), secret(0), secret(1)]);
         assert_eq!(valid(now.plus(hour)), [secret(2), secret(1)]);
         assert_eq!(valid(now.plus(hour * 2)), [secret(2)]);
@@ -159,16 +160,16 @@ mod tests {
 
     #[test]
     fn without_grace_the_old_one_stops_at_once_even_at_the_limit() {
-        let (mut e, now, hour) = (endpoint(), Timestamp::from_micros(1), Duration::from_secs(3600));
+        let (mut e, now, hour) = (Secrets::new(secret(0)), Timestamp::from_micros(1), Duration::from_secs(3600));
         for n in 1..=10 {
             rotate(&mut e, secret(n), hour, now).unwrap();
         }
         let mut full = e.clone();
         assert!(matches!(rotate(&mut full, secret(11), hour, now), Err(ServiceError::LimitReached(_))));
         rotate(&mut e, secret(11), Duration::ZERO, now).unwrap();
-        assert!(e.secrets.valid_at(now).all(|s| *s != secret(10)));
-        assert_eq!(e.secrets.valid_at(now).count(), 11);
+        assert!(e.valid_at(now).all(|s| *s != secret(10)));
+        assert_eq!(e.valid_at(now).count(), 11);
         rotate(&mut e, secret(12), hour, now.plus(hour)).unwrap();
-        assert_eq!(e.secrets.retired.len(), 1, "expired ones leave");
+        assert_eq!(e.retired.len(), 1, "expired ones leave");
     }
 }

@@ -97,9 +97,14 @@ fn recipient(url: &str) -> String {
     Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Who agreed, in words: the name that was given, or the kind of access that was used.
+/// Who agreed, in words: the user who is signed in, the name that was given, or the kind of access that was used.
 fn who(actor: &Actor, name: &str) -> String {
     let name = name.trim();
+    if let Actor::Person(p) = actor
+        && p.user.is_some()
+    {
+        return if name.is_empty() { p.name.clone() } else { format!("{name} ({})", p.name) };
+    }
     if !name.is_empty() {
         return name.to_owned();
     }

@@ -1,9 +1,12 @@
-//! Background tasks: sending again what failed or was missed, and asking how far that is.
+//! Background tasks: sending again what failed or was missed, and asking how far that is; and giving up what waits.
 
 use crate::{
     Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
 };
-use domain::{Cursor, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus, Timestamp};
+use domain::{
+    Action, Cursor, EndpointRef, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus,
+    Timestamp,
+};
 use std::time::Duration;
 
 /// How far back failed messages are sent again.
@@ -38,6 +41,21 @@ impl Service {
         self.begin_task(scope, which, TaskKind::ReplayMissing, since, until).await
     }
 
+    /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
+    pub async fn cancel_open(&self, scope: &AppScope, which: &str, before: Timestamp) -> Result<(), ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let endpoint = self.find_endpoint(scope, which).await?;
+        self.cancel_all(scope.endpoint_ref(&endpoint), before).await?;
+        self.note_in(scope, Action::DeliveriesCancelled, endpoint.id, format!("made before {before}")).await;
+        Ok(())
+    }
+
+    pub(crate) async fn cancel_all(&self, to: EndpointRef, before: Timestamp) -> Result<(), ServiceError> {
+        const STEP: usize = 1_000;
+        while self.store.cancel_open(to, before, STEP).await? >= STEP {}
+        Ok(())
+    }
+
     async fn begin_task(
         &self,
         scope: &AppScope,
@@ -65,6 +83,11 @@ impl Service {
         };
         self.store.create_task(task.clone()).await?;
         self.admission.tasks_changed();
+        let action = match kind {
+            TaskKind::Recover => Action::RecoveryStarted,
+            TaskKind::ReplayMissing => Action::ReplayStarted,
+        };
+        self.note_in(scope, action, endpoint.id, format!("from {since} to {until}")).await;
         Ok(task)
     }
 
@@ -79,6 +102,11 @@ impl Service {
         match actor {
             Actor::Organization(_) => Ok(None),
             Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?.key())),
+            Actor::Person(p) if p.operator => Ok(None),
+            Actor::Person(p) => {
+                let app = p.acting_in.ok_or(ServiceError::Forbidden)?;
+                Ok(Some(self.open(actor, &app.to_string()).await?.key()))
+            }
         }
     }
 

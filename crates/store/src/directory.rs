@@ -6,7 +6,7 @@
 use crate::{Store, error::StoreError, views::OrganizationOptions};
 use domain::{
     AppKey, Application, ApplicationId, Endpoint, EndpointKey, EndpointRef, EventType, EventTypeName, IdOrUid,
-    OrganizationId, Timestamp,
+    OrganizationId, Timestamp, Webfilter, WebfilterKey,
 };
 use quick_cache::{Weighter, sync::Cache};
 use std::sync::{
@@ -14,7 +14,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Weight of all entries together: one for each application and each endpoint.
+/// Weight of all entries together: one for each application, each endpoint and each webfilter.
 const CAPACITY: u64 = 60_000;
 
 /// An application with all that is needed to match and send.
@@ -26,6 +26,8 @@ pub struct AppEntry {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What its organization decided.
     pub organization: OrganizationOptions,
+    /// Its webfilters, in the order in which they are combined.
+    pub webfilters: Vec<Arc<Webfilter>>,
 }
 
 impl AppEntry {
@@ -39,7 +41,7 @@ impl AppEntry {
 struct ByEndpoints;
 impl Weighter<AppKey, Arc<AppEntry>> for ByEndpoints {
     fn weight(&self, _: &AppKey, entry: &Arc<AppEntry>) -> u64 {
-        1 + entry.endpoints.len() as u64
+        1 + (entry.endpoints.len() + entry.webfilters.len()) as u64
     }
 }
 
@@ -145,7 +147,9 @@ impl Directory {
         let organization = self.store.organization_options(&application.organization).await?;
         let mut endpoints: Vec<_> = self.store.endpoints_of(key).await?.into_iter().map(Arc::new).collect();
         endpoints.sort_by_key(|e| e.key);
-        let entry = Arc::new(AppEntry { application, endpoints, organization });
+        let mut webfilters: Vec<_> = self.store.webfilters_of(key).await?.into_iter().map(Arc::new).collect();
+        webfilters.sort_by_key(|w| w.place());
+        let entry = Arc::new(AppEntry { application, endpoints, organization, webfilters });
         if self.changes.load(Ordering::Acquire) == seen {
             self.entries.insert(key, entry.clone());
             // A change between the check and the insert would leave a stale entry for ever.
@@ -265,6 +269,29 @@ impl Directory {
     pub async fn delete_endpoint(&self, to: EndpointRef, now: Timestamp) -> Result<(), StoreError> {
         let deleted = self.store.delete_endpoint(to.app, to.endpoint, now).await;
         self.forget(to.app);
+        deleted
+    }
+
+    /// [`crate::Webfilters::create_webfilter`].
+    pub async fn create_webfilter(&self, new: Webfilter) -> Result<Webfilter, StoreError> {
+        let app = new.app;
+        let created = self.store.create_webfilter(new).await;
+        self.forget(app);
+        created
+    }
+
+    /// [`crate::Webfilters::save_webfilter`].
+    pub async fn save_webfilter(&self, changed: Webfilter) -> Result<Webfilter, StoreError> {
+        let app = changed.app;
+        let saved = self.store.save_webfilter(changed).await;
+        self.forget(app);
+        saved
+    }
+
+    /// [`crate::Webfilters::delete_webfilter`].
+    pub async fn delete_webfilter(&self, app: AppKey, key: WebfilterKey) -> Result<(), StoreError> {
+        let deleted = self.store.delete_webfilter(app, key).await;
+        self.forget(app);
         deleted
     }
 

@@ -3,8 +3,8 @@
 
 use crate::{error::StoreError, seal::Sealer};
 use domain::{
-    AppKey, BodyKey, BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp, lti::SharedSecret,
-    queue::QueueKey,
+    AppKey, BodyKey, BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp, WebfilterId,
+    lti::SharedSecret, queue::QueueKey,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
@@ -69,28 +69,54 @@ struct WrittenSecrets {
 }
 
 pub(crate) fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
-    let secrets = &endpoint.secrets;
+    sealer.seal(write_secrets(&endpoint.secrets).as_bytes(), &place("secrets", endpoint.id))
+}
+
+/// Secrets as text, to be sealed.
+pub(crate) fn write_secrets(secrets: &Secrets) -> String {
     let written = WrittenSecrets {
         current: secrets.current.expose(),
         retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
         body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
         queue: secrets.queue.as_ref().map(|k| (k.id.clone(), k.secret.expose().to_owned())),
     };
-    sealer.seal(to_json(&written).as_bytes(), &place("secrets", endpoint.id))
+    to_json(&written)
 }
 
 pub(crate) fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
-    // Errors of the parsers may quote what they read, so none of their words go on.
-    let odd = || corrupt("endpoint", "secrets", id, "not a list of secrets");
-    let secret = |text: &str| Secret::parse(text).map_err(|_| odd());
-    let written: WrittenSecrets = serde_json::from_str(text).map_err(|_| odd())?;
-    let retired = |(text, until): &(String, i64)| Ok((secret(text)?, Timestamp::from_micros(*until)));
-    Ok(Secrets {
-        current: secret(&written.current)?,
-        retired: written.retired.iter().map(retired).collect::<Result<_, StoreError>>()?,
+    parse_secrets(text).ok_or_else(|| corrupt("endpoint", "secrets", id, "not a list of secrets"))
+}
+
+/// What [`write_secrets`] wrote. Errors of the parsers may quote what they read, so none of their words go on.
+pub(crate) fn parse_secrets(text: &str) -> Option<Secrets> {
+    let written: WrittenSecrets = serde_json::from_str(text).ok()?;
+    let retired = |(text, until): &(String, i64)| Some((Secret::parse(text).ok()?, Timestamp::from_micros(*until)));
+    Some(Secrets {
+        current: Secret::parse(&written.current).ok()?,
+        retired: written.retired.iter().map(retired).collect::<Option<_>>()?,
         body: written.body.map(BodySecret::new),
         queue: written.queue.map(|(id, secret)| QueueKey { id, secret: SharedSecret::new(secret) }),
     })
+}
+
+/// What a sealed value of a webfilter belongs to.
+fn webfilter_place(column: &str, id: WebfilterId) -> Vec<u8> {
+    format!("webfilter/{column}/{id}").into_bytes()
+}
+
+pub(crate) fn sealed_webfilter(sealer: &Sealer, plain: &str, column: &str, id: WebfilterId) -> Vec<u8> {
+    sealer.seal(plain.as_bytes(), &webfilter_place(column, id))
+}
+
+pub(crate) fn open_webfilter(
+    sealer: &Sealer,
+    sealed: &[u8],
+    column: &'static str,
+    id: WebfilterId,
+) -> Result<String, StoreError> {
+    let plain = sealer.open(sealed, &webfilter_place(column, id)).map_err(|e| corrupt("webfilter", column, id, e))?;
+    // The error of a conversion would show what should stay hidden.
+    String::from_utf8(plain).map_err(|_| corrupt("webfilter", column, id, "not a text"))
 }
 
 /// What a sealed key belongs to. Keys move from column to column, so the column is no part of it.

@@ -20,6 +20,31 @@ pub struct OrganizationOptions {
     /// Waits between tries where neither endpoint nor application says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_schedule: Option<RetrySchedule>,
+    /// How its pages look.
+    #[serde(skip_serializing_if = "Branding::is_empty")]
+    pub branding: Branding,
+    /// Addresses that alerts are mailed to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alert_emails: Vec<String>,
+}
+
+/// How an organization's pages look.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Branding {
+    /// What stands at the top instead of the product's name.
+    pub name: String,
+    /// Up to three characters in the place of the bell.
+    pub mark: String,
+    /// The accent, six hexadecimal digits.
+    pub accent: String,
+}
+
+impl Branding {
+    /// Whether nothing was decided.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which event types a list shows.

@@ -22,19 +22,21 @@ async function freePort() {
   return port;
 }
 
-/** Runs `schoolbell serve` and waits for the line that says where it listens. */
-export async function startServer() {
+/** Runs `schoolbell serve` and waits for the line that says where it listens. `more` adds settings, made from its address. */
+export async function startServer(more = () => []) {
   const folder = mkdtempSync(join(tmpdir(), "schoolbell-e2e-"));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const database = ["--database", `sqlite:${join(folder, "schoolbell.db")}`];
-  const settings = ["--allow-subnets", "127.0.0.0/8", "--retry-schedule", "1ms,1ms", "--request-timeout", "2s"];
+  const settings = ["--allow-subnets", "127.0.0.0/8", "--retry-schedule", "1ms,1ms", "--request-timeout", "2s"].concat(more(url));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SCHOOLBELL_")));
   env.SCHOOLBELL_JWT_SECRET = randomBytes(32).toString("hex");
 
   let log = "";
-  const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, ...database, ...settings], { cwd: folder, env });
-  await new Promise((listening, failed) => {
+  let child;
+  const start = () => new Promise((listening, failed) => {
+    child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, ...database, ...settings], { cwd: folder, env });
+    log = "";
     const timer = setTimeout(() => failed(new Error(`the server did not say where it listens\n${log}`)), 30_000);
     const settle = (outcome, value) => (clearTimeout(timer), outcome(value));
     child.on("error", (error) => settle(failed, error));
@@ -46,9 +48,16 @@ export async function startServer() {
       });
     }
   });
+  const end = async () => {
+    const ended = new Promise((done) => child.once("exit", done));
+    child.kill("SIGTERM");
+    await ended;
+  };
+  await start();
 
   return {
     url,
+    restart: async () => (await end(), await start()),
     log: () => log,
     /** What `schoolbell sign-in` prints for this server's address. */
     signInLink: (url) =>
@@ -57,9 +66,7 @@ export async function startServer() {
     token: (organization) =>
       execFileSync(binary, ["token", ...database, organization], { cwd: folder, env, encoding: "utf8" }).trim(),
     stop: async () => {
-      const ended = new Promise((done) => child.once("exit", done));
-      child.kill("SIGTERM");
-      await ended;
+      await end();
       rmSync(folder, { recursive: true, force: true });
     },
   };

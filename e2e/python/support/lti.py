@@ -1,5 +1,6 @@
 """A tool that was written for Canvas: it signs assertions with PyJWT, gets tokens, and calls the subscription API."""
 
+import json
 import secrets
 import time
 import uuid
@@ -48,8 +49,6 @@ class Tool:
         # PyJWT takes a number as `sub` only if it does not look.
         claims = self.claims(url, **change)
         signer = jwt.PyJWS()
-        import json
-
         payload = json.dumps(claims).encode()
         return signer.encode(payload, key if key is not None else self.secret, algorithm, {"typ": "JWT"})
 
@@ -101,7 +100,9 @@ class Account:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def install(self, capabilities: "list[str] | None" = None, key: "dict[str, Any] | None" = None, **fields: Any) -> Tool:
+    def install(
+        self, capabilities: "list[str] | None" = None, key: "dict[str, Any] | None" = None, **fields: Any
+    ) -> Tool:
         key = key or self.key()
         body = {"name": "Checker", "developerKey": key["id"], **fields}
         if capabilities is not None:

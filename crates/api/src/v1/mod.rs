@@ -2,6 +2,7 @@
 
 mod application;
 mod attempt;
+mod audit;
 mod authentication;
 mod background_task;
 mod endpoint;
@@ -12,6 +13,7 @@ mod message;
 mod organization;
 mod signing_keys;
 mod submission;
+mod webfilter;
 
 use crate::{idempotency, openapi, state::ApiState};
 use axum::{Router, middleware::from_fn_with_state, routing::post};
@@ -60,6 +62,7 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(message::publishing())
         .merge(authentication::routes())
         .merge(endpoint::unreplayed())
+        .merge(webfilter::unreplayed())
         .merge(lti::routes())
         .merge(crate::lti::routes())
         .merge(signing_keys::published())
@@ -71,11 +74,13 @@ pub(crate) fn routes(state: &Api) -> (Router<Api>, OpenApi) {
         .merge(endpoint::routes())
         .merge(message::routes())
         .merge(attempt::routes())
+        .merge(audit::routes())
         .merge(background_task::routes())
         .merge(organization::routes())
         .merge(signing_keys::routes())
         .merge(hooks::routes())
         .merge(submission::routes())
+        .merge(webfilter::routes())
         // There is no dead-letter queue to redrive: what failed stays in its table. Known to some scripts.
         .route("/api/v1/admin/redrive-dlq", post(redrive))
         .route_layer(from_fn_with_state(state.clone(), idempotency::replay));

@@ -33,7 +33,8 @@ impl From<OrganizationOptions> for OrganizationSettings {
 
 impl From<OrganizationSettings> for OrganizationOptions {
     fn from(s: OrganizationSettings) -> Self {
-        Self { retention: s.retention.map(Into::into).unwrap_or_default(), retry_schedule: s.retry_schedule }
+        let retention = s.retention.map(Into::into).unwrap_or_default();
+        Self { retention, retry_schedule: s.retry_schedule, ..Self::default() }
     }
 }
 

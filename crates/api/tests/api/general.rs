@@ -88,7 +88,8 @@ async fn the_document_names_every_operation() {
     }
     let free =
         ["get /api/lti/jwks/{app_id}", "get /api/v1/health", "get /api/v1/health/ping", "post /api/v1/auth/logout"];
-    undescribed.retain(|o| !free.contains(&o.as_str()));
+    // Tools ask for their tokens without one.
+    undescribed.retain(|o| !free.contains(&o.as_str()) && !o.ends_with("/authorize"));
     assert_eq!(undescribed, [] as [&str; 0]);
     for expected in OPERATIONS.split_whitespace() {
         assert_eq!(ids.iter().filter(|id| *id == expected).count(), 1, "{expected}");

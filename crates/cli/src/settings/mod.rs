@@ -10,7 +10,7 @@ mod values;
 
 pub(crate) use error::SettingsError;
 pub(crate) use sources::{Flags, add_flags, stray_variables};
-pub(crate) use values::{Database, Hidden, LogFormat, database as read_database};
+pub(crate) use values::{AllowProtected, Database, Hidden, LogFormat, database as read_database};
 
 use domain::RetrySchedule;
 use ipnet::IpNet;
@@ -107,6 +107,22 @@ settings! {
     public_url: Option<Url> = "", values::public_url, SHOWN;
     /// Requests at the same time to one endpoint that says nothing else, 1 to 256
     endpoint_concurrency: u16 = "32", values::concurrency, SHOWN;
+    /// Entries of the audit log are removed after this long, at most 3650d
+    audit_retention: Duration = "730d", values::attempt_retention, SHOWN;
+    /// Origins whose pages may show a portal in a frame, such as https://lms.example.edu
+    portal_frame_origins: Vec<String> = "", values::origins, SHOWN;
+    /// Proxies that are believed about where a request came from, such as 10.0.0.0/8
+    trusted_proxies: Vec<IpNet> = "", values::subnets, SHOWN;
+    /// An OpenID provider that people may sign in with, such as https://id.example.edu
+    oidc_issuer: Option<Url> = "", values::public_url, SHOWN;
+    /// What this server is called at the OpenID provider
+    oidc_client_id: String = "", values::any_text, SHOWN;
+    /// Its secret at the OpenID provider; a public client has none
+    oidc_client_secret: Option<Hidden> = "", values::hidden, SECRET;
+    /// A mail server for alerts, such as smtps://user:password@mail.example.edu
+    smtp_url: Option<Hidden> = "", values::hidden, SECRET;
+    /// Who mail comes from
+    mail_from: String = "Schoolbell <schoolbell@localhost>", values::any_text, SHOWN;
     /// Memory for payloads that wait to be sent; the rest waits on disk
     memory_budget: usize = "64MB", values::memory, SHOWN;
     /// Payloads are removed after this many days, at most 90d
@@ -115,6 +131,16 @@ settings! {
     attempt_retention: Duration = "90d", values::attempt_retention, SHOWN;
     /// Refuse endpoints whose address is not https: on or off
     endpoint_https_only: bool = "off", values::switch, SHOWN;
+    /// Time for a webfilter that says nothing else, at most 60s
+    webfilter_timeout: Duration = "5s", values::webfilter_timeout, SHOWN;
+    /// Time for a whole run of webfilters, at most 60s
+    webfilter_run_timeout: Duration = "10s", values::webfilter_timeout, SHOWN;
+    /// What is read of a webfilter's answer; a longer one is a failed call
+    webfilter_answer_limit: usize = "1MB", values::answer_limit, SHOWN;
+    /// Further fields that no webfilter gets or sets, beside password, is_staff and is_superuser
+    webfilter_protected_fields: Vec<String> = "", values::names, SHOWN;
+    /// What protected fields may do all the same: none, send (leave with payloads), set (by answers) or both
+    webfilter_allow_protected: AllowProtected = "none", values::allow_protected, SHOWN;
     /// Write to queues (SQS) without a key of their own as this server, with its role or environment: on or off
     sqs_own_access: bool = "off", values::switch, SHOWN;
     /// Where queues are that are named by an ARN; Amazon's own if not set

@@ -27,6 +27,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What protected fields may do all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AllowProtected {
+    /// Leave with payloads.
+    pub(crate) leave: bool,
+    /// Be set by answers.
+    pub(crate) set: bool,
+}
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Hidden(String);
@@ -132,6 +141,20 @@ pub(super) fn subnets(text: &str) -> Result<Vec<IpNet>, String> {
     text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(read).collect()
 }
 
+pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
+    let read = |word: &str| match Url::parse(word) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.origin().is_tuple() && url.path() == "/" => {
+            Ok(url.origin().ascii_serialization())
+        }
+        _ => Err(format!("'{word}' is no origin; use a list such as https://lms.example.edu,https://my.example.edu")),
+    };
+    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(read).collect()
+}
+
+pub(super) fn any_text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
 pub(super) fn signature(text: &str) -> Result<SignatureKind, String> {
     text.parse().map_err(|_| "use hmac256 or ed25519".into())
 }
@@ -170,7 +193,7 @@ pub(super) fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn memory(text: &str) -> Result<usize, String> {
+fn bytes(text: &str) -> Option<usize> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let unit = match text[digits..].trim_start() {
         "" | "B" => Some(1),
@@ -182,11 +205,43 @@ pub(super) fn memory(text: &str) -> Result<usize, String> {
         "GiB" => Some(1 << 30),
         _ => None,
     };
-    let bytes = text[..digits].parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
-    match bytes {
+    text[..digits].parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit))
+}
+
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    match bytes(text) {
         Some(n) if n >= 4_000_000 => Ok(n),
         Some(_) => Err("use at least 4MB, so that the greatest payload fits".into()),
         None => Err("use a number with a unit, such as 64MB or 1GiB".into()),
+    }
+}
+
+pub(super) fn webfilter_timeout(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_millis(1), Duration::from_secs(60), "1ms to 60s")
+}
+
+pub(super) fn answer_limit(text: &str) -> Result<usize, String> {
+    match bytes(text) {
+        Some(n @ 1_000..=16_777_216) => Ok(n),
+        _ => Err("use a number with a unit, 1KB to 16MiB".into()),
+    }
+}
+
+pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    match words.iter().find(|w| w.contains(char::is_whitespace)) {
+        Some(word) => Err(format!("'{word}' is not a name; use a list such as ssn,birthday")),
+        None => Ok(words),
+    }
+}
+
+pub(super) fn allow_protected(text: &str) -> Result<AllowProtected, String> {
+    match text {
+        "none" => Ok(AllowProtected { leave: false, set: false }),
+        "send" => Ok(AllowProtected { leave: true, set: false }),
+        "set" => Ok(AllowProtected { leave: false, set: true }),
+        "both" => Ok(AllowProtected { leave: true, set: true }),
+        _ => Err("use none, send, set or both".into()),
     }
 }
 
@@ -272,6 +327,8 @@ mod tests {
         assert!(payload_retention("36h").is_err() && payload_retention("90d") == Ok(90));
         assert!(concurrency("0").is_err() && concurrency("257").is_err() && concurrency("1").is_ok());
         assert!(public_url("ftp://x").is_err() && public_url("https://x/base").is_ok());
+        assert!(answer_limit("999").is_err() && answer_limit("17MiB").is_err() && answer_limit("1KB") == Ok(1_000));
+        assert!(webfilter_timeout("61s").is_err() && allow_protected("all").is_err() && names("a b").is_err());
         assert!(address("8484").is_err() && address("localhost:1").is_ok());
     }
 }

@@ -98,6 +98,7 @@ impl World {
         let settings = UpkeepSettings {
             attempt_retention: Duration::from_secs(90 * 86_400),
             answer_retention: Duration::from_secs(12 * 3600),
+            audit_retention: Duration::from_secs(365 * 86_400),
         };
         let upkeep = Upkeep::start(directory.clone(), ids.clone(), settings);
         Running { store, directory, ids, engine, upkeep, reports, clock: self.clock.clone() }

@@ -12,13 +12,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Bytes of a body read at most, as they come over the wire and as they come out of the decompression.
-pub(super) const READ_MAX: usize = 64 * 1024;
-/// Bytes of a body kept.
-pub(super) const KEPT_MAX: usize = 20_000;
+/// How much of an answer's body counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerLimits {
+    /// Bytes read at most, as they come over the wire and as they come out of the decompression.
+    pub read: usize,
+    /// Bytes kept.
+    pub kept: usize,
+}
+
+impl Default for AnswerLimits {
+    fn default() -> Self {
+        Self { read: 64 * 1024, kept: 20_000 }
+    }
+}
 
 /// Takes a body piece by piece, keeps the beginning, and says when it is enough.
 pub(super) struct BodyReader {
+    limits: AnswerLimits,
     read: usize,
     decoder: Decoder,
 }
@@ -33,16 +44,16 @@ enum Decoder {
 }
 
 impl BodyReader {
-    pub(super) fn new(headers: &HeaderMap) -> Self {
+    pub(super) fn new(headers: &HeaderMap, limits: AnswerLimits) -> Self {
         // We do not ask for compression, but some servers do as they like.
         let decoder = match headers.get(CONTENT_ENCODING).map(|v| v.as_bytes()) {
             Some(e) if e.eq_ignore_ascii_case(b"gzip") || e.eq_ignore_ascii_case(b"x-gzip") => {
-                Decoder::Gzip(Box::new(GzDecoder::new(Beginning::default())))
+                Decoder::Gzip(Box::new(GzDecoder::new(Beginning::within(limits))))
             }
             Some(e) if e.eq_ignore_ascii_case(b"deflate") => Decoder::Deflate,
-            _ => Decoder::Plain(Beginning::default()),
+            _ => Decoder::Plain(Beginning::within(limits)),
         };
-        Self { read: 0, decoder }
+        Self { limits, read: 0, decoder }
     }
 
     /// Takes the next piece. False if the limit is reached and the rest should not be read.
@@ -51,9 +62,9 @@ impl BodyReader {
         if let (Decoder::Deflate, Some(first)) = (&self.decoder, data.first()) {
             // A zlib stream begins with a byte whose lower half is 8, which no bare stream of a server does.
             self.decoder = if first & 0x0f == 8 {
-                Decoder::Zlib(Box::new(ZlibDecoder::new(Beginning::default())))
+                Decoder::Zlib(Box::new(ZlibDecoder::new(Beginning::within(self.limits))))
             } else {
-                Decoder::Bare(Box::new(DeflateDecoder::new(Beginning::default())))
+                Decoder::Bare(Box::new(DeflateDecoder::new(Beginning::within(self.limits))))
             };
         }
         // What does not decompress is not worth failing for: what came out until then is kept.
@@ -64,7 +75,7 @@ impl BodyReader {
             Decoder::Bare(d) => (d.write_all(data), d.get_ref()),
             Decoder::Deflate => return true,
         };
-        self.read <= READ_MAX && beginning.seen <= READ_MAX
+        self.read <= self.limits.read && beginning.seen <= self.limits.read
     }
 
     /// The beginning of the body.
@@ -93,16 +104,23 @@ impl BodyReader {
 /// Keeps the beginning of what is written and refuses more than the limit, which stops decompression bombs.
 #[derive(Default)]
 struct Beginning {
+    limits: AnswerLimits,
     kept: Vec<u8>,
     seen: usize,
+}
+
+impl Beginning {
+    fn within(limits: AnswerLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
 }
 
 impl Write for Beginning {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.seen += data.len();
-        let room = KEPT_MAX - self.kept.len();
+        let room = self.limits.kept.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&data[..data.len().min(room)]);
-        if self.seen > READ_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(data.len()) }
+        if self.seen > self.limits.read { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(data.len()) }
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -131,8 +149,12 @@ mod tests {
     };
     use proptest::prelude::*;
 
+    const READ_MAX: usize = 64 * 1024;
+    const KEPT_MAX: usize = 20_000;
+
     fn reader(encoding: Option<&str>) -> BodyReader {
-        BodyReader::new(&encoding.map(|e| (CONTENT_ENCODING, e.parse().unwrap())).into_iter().collect())
+        let headers = encoding.map(|e| (CONTENT_ENCODING, e.parse().unwrap())).into_iter().collect();
+        BodyReader::new(&headers, AnswerLimits::default())
     }
 
     fn gzip(data: &[u8]) -> Vec<u8> {
@@ -148,6 +170,13 @@ mod tests {
         assert!(!r.take(b"e"));
         let kept = r.kept();
         assert_eq!((kept.len(), &kept[19_998..]), (KEPT_MAX, &b"ab"[..]));
+    }
+
+    #[test]
+    fn other_limits_hold_as_well() {
+        let mut r = BodyReader::new(&HeaderMap::new(), AnswerLimits { read: 5, kept: 5 });
+        assert!(r.take(b"abcde") && !r.take(b"f"));
+        assert_eq!(&r.kept()[..], b"abcde");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Doors for the fuzz targets, to what nobody else needs to reach. Only there with the feature `fuzzing`.
 
-use super::answer::{self, BodyReader};
+use super::answer::{self, AnswerLimits, BodyReader};
 use crate::target::Target;
 use bytes::Bytes;
 use domain::Timestamp;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Reads an answer's body piece by piece until it is enough. True if all of it was read.
 pub fn read_answer<'a>(headers: &HeaderMap, pieces: impl Iterator<Item = &'a [u8]>) -> (bool, Bytes) {
-    let mut reader = BodyReader::new(headers);
+    let mut reader = BodyReader::new(headers, AnswerLimits::default());
     let whole = { pieces }.all(|piece| reader.take(piece));
     (whole, reader.kept())
 }

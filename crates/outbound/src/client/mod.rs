@@ -7,6 +7,7 @@
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod connection;
+mod fetch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use answer::AnswerLimits;
+pub use fetch::{FetchError, Question};
 pub use handshake::{Handshake, HandshakeError};
 
 /// Settings of a [`Client`].
@@ -47,6 +50,8 @@ pub struct ClientOptions {
     pub idle_per_origin: usize,
     /// Kept connections without use, in all.
     pub idle_total: usize,
+    /// How much of an answer's body counts.
+    pub answer_limits: AnswerLimits,
     /// What the operator decides about queues.
     pub queues: QueueOptions,
 }
@@ -62,6 +67,7 @@ impl ClientOptions {
             idle_timeout: Duration::from_secs(25),
             idle_per_origin: 64,
             idle_total: 1024,
+            answer_limits: AnswerLimits::default(),
             queues: QueueOptions::default(),
         }
     }
@@ -112,6 +118,7 @@ pub struct Sent {
 #[derive(Debug)]
 pub struct Client {
     timeout: Duration,
+    answer_limits: AnswerLimits,
     user_agent: HeaderValue,
     pub(crate) connector: Arc<Connector>,
     pub(crate) pool: Arc<Pool>,
@@ -187,6 +194,7 @@ impl Client {
         };
         Ok(Self {
             timeout: options.timeout,
+            answer_limits: options.answer_limits,
             user_agent: user_agent.map_err(|_| ClientError::UserAgent(options.user_agent))?,
             connector: Arc::new(Connector::new(options.guard, options.extra_roots)?),
             pool,
@@ -264,7 +272,7 @@ impl Client {
         let (head, mut body) = connection.send(message).await?.into_parts();
         *progress = Progress::Answering { status: head.status.as_u16() };
 
-        let mut reader = BodyReader::new(&head.headers);
+        let mut reader = BodyReader::new(&head.headers, self.answer_limits);
         let whole = loop {
             match connection.next_data(&mut body).await? {
                 Some(data) if reader.take(&data) => {}

@@ -1,23 +1,25 @@
 //! What goes over the wire: pure functions from a message and what its endpoint wants to a body, a content type and
 //! headers.
 //!
-//! The order is always the same: the endpoint's `transform` makes a new payload, then its format puts that on the wire.
+//! The order is always the same: the endpoint's `transform` makes a new payload, then its format puts that on the wire, in its
+//! encoding.
 //! `standard` without a transform hands the bytes on as they came in, without looking at them.
 
 mod cloudevents;
+pub(crate) mod python;
 mod thin;
 
 use crate::{
     canvas,
     catalog::Platform,
     expression::{Expression, ExpressionError},
-    replit, teachstack,
+    openedx, replit, teachstack,
 };
 use bytes::Bytes;
-use domain::{ApplicationId, EventTypeName, MessageMeta, Timestamp};
+use domain::{ApplicationId, EventTypeName, Json, MessageMeta, Timestamp};
 use std::fmt;
 
-pub use domain::format::{Format, UnknownFormat};
+pub use domain::format::{Encoding, Format, UnknownFormat};
 
 /// What goes over the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,6 +56,9 @@ pub enum RenderError {
         /// What is wrong there.
         problem: String,
     },
+    /// The body cannot be a web form.
+    #[error("the body {0}: only an object can be sent as a web form; choose the encoding json, or a transform")]
+    NoForm(String),
     /// The format has no form for events of this type: they are left out, as if a filter said so.
     #[error("the format {format} has no form for {event_type}")]
     NoSuchForm {
@@ -83,6 +88,8 @@ pub struct ApplicationFacts<'a> {
 pub struct RenderInput<'a> {
     /// How the payload is put on the wire.
     pub format: Format,
+    /// In which encoding the body travels.
+    pub encoding: Encoding,
     /// Makes the payload anew first.
     pub transform: Option<&'a Expression>,
     /// The secret that travels in the body: the current one, at each try.
@@ -112,6 +119,7 @@ impl fmt::Debug for RenderInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RenderInput")
             .field("format", &self.format)
+            .field("encoding", &self.encoding)
             .field("transform", &self.transform)
             .field("body_secret", &self.body_secret.map(|_| "…"))
             .field("application", &self.application)
@@ -122,22 +130,35 @@ impl fmt::Debug for RenderInput<'_> {
     }
 }
 
-/// Renders a message: transform first, then the format.
+/// Renders a message: transform first, then the format, then the encoding.
 pub fn render(input: &RenderInput<'_>, meta: &MessageMeta, payload: &Bytes) -> Result<Rendered, RenderError> {
     let payload = match input.transform {
         Some(transform) => transform.transform(payload, meta).map_err(RenderError::Transform)?,
         None => payload.clone(),
     };
-    match input.format {
-        Format::Standard => Ok(Rendered::json(payload)),
-        Format::Replit => replit::render(input.body_secret, &payload),
-        Format::Teachstack => Ok(teachstack::render(input, meta, &payload)),
-        Format::Cloudevents => Ok(cloudevents::structured(input, meta, &payload)),
-        Format::CloudeventsBinary => Ok(cloudevents::binary(input, meta, payload)),
-        Format::Thin => Ok(thin::render(input, meta)),
-        Format::LiveEvent => canvas::live_event::render(input, meta, &payload),
-        Format::Caliper => canvas::caliper::render(input, meta, &payload),
+    let rendered = match input.format {
+        Format::Standard => Rendered::json(payload),
+        Format::Replit => replit::render(input.body_secret, &payload)?,
+        Format::Teachstack => teachstack::render(input, meta, &payload),
+        Format::Cloudevents => cloudevents::structured(input, meta, &payload),
+        Format::CloudeventsBinary => cloudevents::binary(input, meta, payload),
+        Format::Thin => thin::render(input, meta),
+        Format::OpenedxV22 | Format::OpenedxV21 | Format::OpenedxV1 => openedx::render(input, meta, &payload)?,
+        Format::LiveEvent => canvas::live_event::render(input, meta, &payload)?,
+        Format::Caliper => canvas::caliper::render(input, meta, &payload)?,
+    };
+    match input.encoding {
+        Encoding::Json => Ok(rendered),
+        Encoding::Form => as_form(input.format, rendered),
     }
+}
+
+/// The same as a web form. Headers stay.
+fn as_form(format: Format, rendered: Rendered) -> Result<Rendered, RenderError> {
+    let json = Json::parse(&rendered.body).map_err(|e| RenderError::NoForm(format!("cannot be read ({e})")))?;
+    let form = python::form(&json, openedx::tuple_in(format));
+    let body = form.ok_or_else(|| RenderError::NoForm("is not an object".to_owned()))?;
+    Ok(Rendered { body: body.into(), content_type: "application/x-www-form-urlencoded", ..rendered })
 }
 
 /// Whether a format has a form for events of a type. Only `caliper` is choosy.

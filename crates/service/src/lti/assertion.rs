@@ -164,7 +164,8 @@ impl Service {
             return Err("the context is another account".into());
         }
         // Last, so that an assertion that is refused for another reason is not used up.
-        let until = Timestamp::from_micros(((claims.exp + SKEW) * 1e6) as i64);
+        // A second more than it can be shown again.
+        let until = Timestamp::from_micros(((claims.exp + SKEW + 1.0) * 1e6) as i64);
         if !self.store.use_nonce(&name, &jti, until, now).await.map_err(LtiError::from)? {
             return Err("the 'jti' is invalid".into());
         }

@@ -3,6 +3,7 @@
 
 use super::{LtiError, random_hex, random_letters, random_local, random_uuid};
 use crate::{Service, access::AppScope, endpoints::EndpointChange, error::ServiceError, patch::Patch};
+use domain::Action;
 use domain::lti::{
     DeveloperKey, GlobalId, Registration, RootAccount, SharedSecret, Tool, ToolGuid, ToolService, ToolState,
 };
@@ -201,7 +202,9 @@ impl Service {
                 account.platform_url = Some(url.trim_end_matches('/').to_owned());
             }
         }
-        Ok(self.store.put_root_account(account, false).await?)
+        let saved = self.store.put_root_account(account, false).await?;
+        self.note_in(scope, Action::ApplicationUpdated, scope.application().id, "the root account").await;
+        Ok(saved)
     }
 
     /// The developer keys of an application.
@@ -237,7 +240,11 @@ impl Service {
         match self.store.create_developer_key(key.clone()).await {
             // Chance made the same number twice.
             Err(StoreError::UidTaken) => Err(ServiceError::TooBusy),
-            done => Ok(done.map(|()| key)?),
+            done => {
+                done?;
+                self.note_in(scope, Action::ToolCreated, key.id, format!("developer key {}", key.name)).await;
+                Ok(key)
+            }
         }
     }
 
@@ -259,13 +266,17 @@ impl Service {
         }
         key.updated_at = self.now();
         self.store.save_developer_key(key.clone()).await?;
+        let detail = if change.new_secret { "developer key, with a new secret" } else { "developer key" };
+        self.note_in(scope, Action::ToolUpdated, key.id, detail).await;
         Ok(key)
     }
 
     /// Removes a developer key: its tools get no tokens any more.
     pub async fn delete_developer_key(&self, scope: &AppScope, id: &str) -> Result<(), ServiceError> {
         let key = self.developer_key(scope, id).await?;
-        Ok(self.store.delete_developer_key(scope.key(), key.id).await?)
+        self.store.delete_developer_key(scope.key(), key.id).await?;
+        self.note_in(scope, Action::ToolDeleted, key.id, format!("developer key {}", key.name)).await;
+        Ok(())
     }
 
     /// The tools of an application.
@@ -315,6 +326,7 @@ impl Service {
         };
         self.store.create_tool(tool.clone(), None).await?;
         self.subscribe_automatically(scope, &tool).await.map_err(as_service_error)?;
+        self.note_in(scope, Action::ToolCreated, &tool.guid, &tool.name).await;
         Ok(tool)
     }
 
@@ -343,6 +355,8 @@ impl Service {
         tool.state = change.state.unwrap_or(tool.state);
         tool.updated_at = self.now();
         self.store.save_tool(tool.clone()).await?;
+        let detail = if change.new_secret { "with a new secret" } else { "" };
+        self.note_in(scope, Action::ToolUpdated, &tool.guid, detail).await;
         if tool.state != before {
             let off = tool.state == ToolState::Disabled;
             for endpoint in self.endpoints_of_tool(&tool.guid, scope.key()).await? {
@@ -355,12 +369,15 @@ impl Service {
 
     /// Removes a tool with all its subscriptions.
     pub async fn delete_tool(&self, scope: &AppScope, guid: &str) -> Result<(), ServiceError> {
-        let tool = self.tool(scope, guid).await?;
-        // First, so that it cannot make further subscriptions meanwhile.
-        self.store.delete_tool(scope.key(), &tool.guid).await?;
+        let mut tool = self.tool(scope, guid).await?;
+        // First, so that it cannot make further subscriptions meanwhile. Should we stop before the end, it is still listed.
+        tool.state = ToolState::Disabled;
+        self.store.save_tool(tool.clone()).await?;
         for endpoint in self.endpoints_of_tool(&tool.guid, scope.key()).await? {
             self.delete_endpoint(scope, &endpoint.id.to_string()).await?;
         }
+        self.store.delete_tool(scope.key(), &tool.guid).await?;
+        self.note_in(scope, Action::ToolDeleted, &tool.guid, &tool.name).await;
         Ok(())
     }
 
@@ -396,6 +413,7 @@ impl Service {
             expires_at: now.plus(INVITATION),
         };
         self.store.create_registration(registration.clone(), now).await?;
+        self.note_in(scope, Action::ToolCreated, &registration.key, "invited a tool to register").await;
         let base = &self.settings.public_url;
         let back = input.return_url.unwrap_or_else(|| format!("{base}/applications/{}/tools", scope.application().id));
         let form = vec![
@@ -415,7 +433,9 @@ impl Service {
     pub async fn withdraw_invitation(&self, scope: &AppScope, key: &str) -> Result<(), ServiceError> {
         scope.must_be_organization()?;
         let key: ToolGuid = key.parse().map_err(|_| ServiceError::NO_ENTITY)?;
-        Ok(self.store.delete_registration(scope.key(), &key).await?)
+        self.store.delete_registration(scope.key(), &key).await?;
+        self.note_in(scope, Action::ToolDeleted, &key, "an invitation to register").await;
+        Ok(())
     }
 }
 

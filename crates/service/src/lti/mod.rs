@@ -17,11 +17,17 @@ pub use management::{
 pub use registration::{Installed, Profile, ServiceOffered};
 pub use subscriptions::{StartKey, SubscriptionInput, SubscriptionPage, SubscriptionView};
 
-use crate::{Service, access::AppScope, actor::Actor, error::ServiceError};
+use crate::{
+    Service,
+    access::AppScope,
+    actor::{Actor, Person},
+    error::ServiceError,
+};
 use domain::{
     AppKey, Application,
     lti::{GlobalId, RootAccount},
 };
+use std::sync::Arc;
 use store::seal::fill_random;
 use url::Url;
 
@@ -142,7 +148,7 @@ impl Service {
     /// The application of a tool, to act in on its behalf. Only what the tool may do is done with it.
     pub(crate) async fn scope_of(&self, app: AppKey) -> Result<AppScope, ServiceError> {
         let entry = self.directory.by_key(app).await?.ok_or(ServiceError::NO_APPLICATION)?;
-        let actor = Actor::Organization(entry.application.organization.clone());
+        let actor = Actor::Person(Arc::new(Person::tool(entry.application.organization.clone())));
         self.open(&actor, &entry.application.id.to_string()).await
     }
 }

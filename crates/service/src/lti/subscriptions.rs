@@ -278,6 +278,10 @@ impl Service {
         // What people wrote down about it, and whether it is switched off, is theirs.
         (change.description, change.metadata, change.disabled) = (None, None, None);
         change.throttle_rate = Patch::Keep;
+        if wanted.subscription.integration.is_none() && old.integration.is_none() {
+            // A filter that is not the tool's may be what keeps data inside.
+            change.extras.filter = Patch::Keep;
+        }
         let saved = self.patch_endpoint(&scope, &endpoint.id.to_string(), change).await?;
         view(saved, &account, actor.developer_key)
     }

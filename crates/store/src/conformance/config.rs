@@ -4,9 +4,9 @@ use super::{
     Fixture,
     world::{World, all, event_type, only, org, uid},
 };
-use crate::{Directory, EventTypeFilter, OrganizationOptions, StoreError};
+use crate::{Branding, Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, EndpointOptions, EventType,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointOptions, EventType,
     EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
     StudentDataConfirmation, Timestamp,
     application::ApplicationOptions,
@@ -203,6 +203,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         concurrency: Some(3),
         ordered: true,
         format: Format::Replit,
+        encoding: Encoding::Form,
         filter: Some(".n > 1".into()),
         transform: Some("{n}".into()),
         unsigned: true,
@@ -417,6 +418,8 @@ pub async fn what_an_organization_decides_is_kept(fixture: &dyn Fixture) {
         let options = OrganizationOptions {
             retention: Retention { payload_days: Some(days), attempt_days: None },
             retry_schedule: Some("1s".parse().unwrap()),
+            branding: Branding { name: "Example School".into(), mark: "ES".into(), accent: "2f6f4f".into() },
+            alert_emails: vec!["mary@example.edu".into()],
         };
         w.store.save_organization_options(&org("a"), &options).await.unwrap();
         assert_eq!(w.store.organization_options(&org("a")).await.unwrap(), options);

@@ -6,13 +6,16 @@
 // Test code: a broken expectation must end the test, and the names of the behaviours are their documentation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+pub mod audit;
 pub mod config;
 pub mod key_sets;
 pub mod log;
 pub mod lti;
 pub mod pages;
+pub mod people;
 pub mod queue;
 pub mod upkeep;
+pub mod webfilters;
 mod world;
 
 use crate::{Store, queue::Commit};
@@ -141,6 +144,33 @@ macro_rules! conformance_tests {
                 what_was_accepted_and_recorded_is_there_in_the_next_run
                 many_at_once_are_all_kept
             }
+            people {
+                a_user_reads_back_as_it_was_stored
+                an_email_address_and_a_subject_belong_to_one_user
+                each_change_of_a_user_leaves_the_rest_as_it_was
+                users_are_listed_by_organization_and_by_application
+                operators_that_can_sign_in_are_counted
+                a_removed_user_leaves_no_role_and_no_session
+                an_invitation_works_once_and_in_its_time
+                roles_and_invitations_go_with_their_application
+                a_withdrawn_invitation_is_gone
+                a_session_is_there_in_the_next_run_with_what_is_to_be_said
+                all_sessions_of_a_user_end_at_once
+                what_has_ended_is_removed_in_steps
+            }
+            audit {
+                entries_are_found_by_what_is_asked_for_newest_first
+                old_entries_are_removed_in_steps
+                an_alert_is_open_once_until_it_is_put_away
+            }
+            webfilters {
+                a_webfilter_reads_back_as_it_was_stored
+                a_webfilter_is_changed_by_who_saw_it_last_and_gone_when_it_is_deleted
+                nothing_of_webfilters_is_found_below_a_deleted_application
+                a_run_reads_back_as_it_was_logged
+                the_log_is_paged_and_filtered_newest_first
+                runs_go_after_their_time_and_beyond_what_an_application_may_have
+            }
             pages {
                 pages_by_cursor_hold_each_item_exactly_once
                 pages_by_range_hold_each_item_exactly_once
@@ -168,11 +198,14 @@ mod tests {
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("mod.rs");
         let areas = [
+            include_str!("audit.rs"),
             include_str!("config.rs"),
             include_str!("log.rs"),
             include_str!("lti.rs"),
             include_str!("pages.rs"),
+            include_str!("people.rs"),
             include_str!("queue.rs"),
+            include_str!("webfilters.rs"),
         ];
         for line in areas.iter().flat_map(|area| area.lines()) {
             let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split('(').next());

@@ -39,7 +39,8 @@ const INSERT: &str = "INSERT INTO app (id, org, uid, name, throttle_rate, metada
     revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING key";
 const UPDATE: &str = "UPDATE app SET uid = $3, name = $4, throttle_rate = $5, metadata = $6, options = $7,
     updated_at = $8, revision = revision + 1 WHERE key = $1 AND revision = $2 AND deleted_at IS NULL";
-const DELETE: &str = "UPDATE app SET deleted_at = $2, revision = revision + 1 WHERE key = $1 AND deleted_at IS NULL";
+const DELETE: &str =
+    "UPDATE app SET deleted_at = $2, revision = revision + 1 WHERE key = $1 AND deleted_at IS NULL RETURNING id";
 const ALIVE: &str = "SELECT 1 FROM app WHERE key = $1 AND deleted_at IS NULL";
 const OPTIONS: &str = "SELECT options FROM organization WHERE org = $1";
 const SAVE_OPTIONS: &str = "INSERT INTO organization (org, options) VALUES ($1, $2)
@@ -147,12 +148,16 @@ impl Config for Postgres {
     }
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
-        // What is below is not found any more because this row says so. Only keys are not kept for later.
+        // What is below is not found any more because this row says so; only keys, and what people hold of it, are not
+        // kept for later.
         let tx = self.pool.begin().await?;
+        let removed = tx.first(DELETE, &[&key.0, &now.as_micros()]).await?.ok_or(StoreError::NotFound)?;
+        let id: &[u8] = rows::col(&removed, 0)?;
         tx.execute("DELETE FROM key_set WHERE app = $1", &[&key.0]).await?;
-        if tx.execute(DELETE, &[&key.0, &now.as_micros()]).await? == 0 {
-            return Err(StoreError::NotFound);
-        }
+        tx.execute("DELETE FROM membership WHERE app = $1", &[&id]).await?;
+        tx.execute("DELETE FROM invitation WHERE app = $1 AND app IS NOT NULL", &[&id]).await?;
+        let put_away = "UPDATE alert SET dismissed_at = $2 WHERE app = $1 AND dismissed_at IS NULL";
+        tx.execute(put_away, &[&id, &now.as_micros()]).await?;
         self.commit_change(tx, Changed::Application(key)).await
     }
 

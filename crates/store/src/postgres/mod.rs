@@ -8,6 +8,7 @@ mod accept;
 mod answers;
 mod applications;
 mod attempts;
+mod audit;
 mod claim;
 mod connect;
 mod endpoints;
@@ -19,6 +20,7 @@ mod lti;
 mod messages;
 mod node;
 mod partitions;
+mod people;
 mod pool;
 mod purge;
 mod queue;
@@ -27,6 +29,7 @@ mod rows;
 mod target;
 mod tasks;
 mod tls;
+mod webfilters;
 mod writer;
 
 use crate::{
@@ -193,9 +196,17 @@ fn failed(e: tokio_postgres::Error) -> StoreError {
     }
 }
 
+/// Whether the name of something is taken, for names that belong to one thing only.
 fn is_uid(e: &DbError) -> bool {
-    matches!(
-        e.constraint(),
-        Some("app_uid" | "endpoint_uid" | "lti_developer_key_pkey" | "lti_tool_pkey" | "lti_registration_pkey")
-    )
+    const NAMES: [&str; 8] = [
+        "app_uid",
+        "endpoint_uid",
+        "webfilter_uid",
+        "person_email",
+        "person_subject",
+        "lti_developer_key_pkey",
+        "lti_tool_pkey",
+        "lti_registration_pkey",
+    ];
+    e.constraint().is_some_and(|name| NAMES.contains(&name))
 }

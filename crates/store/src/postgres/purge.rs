@@ -44,7 +44,7 @@ const OLD_EVENT_IDS: &str = "DELETE FROM event_id WHERE (app, event_id) IN
 
 /// Ended tasks, and removed endpoints and applications once nothing of theirs is left. The endpoints of a removed
 /// application do not say themselves that they are. These are few: no step needs to say that there are more.
-const ENDED: [&str; 4] = [
+const ENDED: [&str; 6] = [
     "DELETE FROM task WHERE id IN
         (SELECT id FROM task WHERE status <> 'running' AND updated_at < $1 ORDER BY updated_at LIMIT $2)",
     "DELETE FROM endpoint WHERE (app, key) IN
@@ -55,8 +55,14 @@ const ENDED: [&str; 4] = [
     "UPDATE endpoint SET deleted_at = a.deleted_at FROM app a WHERE a.key = endpoint.app AND endpoint.key IN
         (SELECT e.key FROM app r JOIN endpoint e ON e.app = r.key
          WHERE r.deleted_at < $1 AND e.deleted_at IS NULL LIMIT $2) AND a.deleted_at < $1",
+    "DELETE FROM webfilter_run WHERE (app, id) IN
+        (SELECT r.app, r.id FROM app a JOIN webfilter_run r ON r.app = a.key WHERE a.deleted_at < $1 LIMIT $2)",
+    "DELETE FROM webfilter WHERE (app, key) IN
+        (SELECT w.app, w.key FROM app a JOIN webfilter w ON w.app = a.key WHERE a.deleted_at < $1 LIMIT $2)",
     "DELETE FROM app WHERE key IN
         (SELECT a.key FROM app a WHERE a.deleted_at < $1
+            AND NOT EXISTS (SELECT 1 FROM webfilter w WHERE w.app = a.key)
+            AND NOT EXISTS (SELECT 1 FROM webfilter_run r WHERE r.app = a.key)
             AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.app = a.key)
             AND NOT EXISTS (SELECT 1 FROM message m WHERE m.app = a.key)
          ORDER BY a.deleted_at LIMIT $2)",

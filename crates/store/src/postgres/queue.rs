@@ -16,7 +16,8 @@ const LAST_KEYED: [&str; 2] = [
     "SELECT key, tail FROM attempt a ORDER BY key DESC LIMIT 1",
 ];
 const LAST_IDS: &str = "SELECT (SELECT id FROM app ORDER BY id DESC LIMIT 1),
-    (SELECT id FROM endpoint ORDER BY id DESC LIMIT 1), (SELECT id FROM task ORDER BY id DESC LIMIT 1)";
+    (SELECT id FROM endpoint ORDER BY id DESC LIMIT 1), (SELECT id FROM task ORDER BY id DESC LIMIT 1),
+    (SELECT id FROM webfilter ORDER BY id DESC LIMIT 1)";
 
 #[async_trait]
 impl Queue for Postgres {
@@ -95,7 +96,7 @@ impl Queue for Postgres {
             last = last.max(found.map(|row| rows::keyed_ksuid(&row, 0, 1, "message")).transpose()?);
         }
         if let Some(row) = self.pool.read_first(LAST_IDS, &[]).await? {
-            for column in 0..3 {
+            for column in 0..4 {
                 if rows::col::<Option<&[u8]>>(&row, column)?.is_some() {
                     last = last.max(Some(rows::ksuid(&row, column, "app")?));
                 }

@@ -149,13 +149,19 @@ impl Config for Sqlite {
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |tx| {
-            // What is below is not found any more because this row says so. Only keys are not kept for later.
+            // What is below is not found any more because this row says so; only keys, and what people hold of it, are not
+            // kept for later.
             execute(tx.conn, "DELETE FROM key_set WHERE app = ?1", params![key.0]).map_err(failed)?;
-            let sql = "UPDATE app SET deleted_at = ?2, revision = revision + 1 WHERE key = ?1 AND deleted_at IS NULL";
-            match execute(tx.conn, sql, params![key.0, now.as_micros()]).map_err(failed)? {
-                0 => Err(StoreError::NotFound),
-                _ => Ok(()),
-            }
+            let sql = "UPDATE app SET deleted_at = ?2, revision = revision + 1 WHERE key = ?1 AND deleted_at IS NULL
+                       RETURNING id";
+            let removed = first(tx.conn, sql, params![key.0, now.as_micros()], |row| col::<Vec<u8>>(row, 0))?;
+            let id = removed.ok_or(StoreError::NotFound)?;
+            let (id, at) = (&id[..], now.as_micros());
+            let put_away = "UPDATE alert SET dismissed_at = ?2 WHERE app = ?1 AND dismissed_at IS NULL";
+            execute(tx.conn, "DELETE FROM membership WHERE app = ?1", [id]).map_err(failed)?;
+            execute(tx.conn, "DELETE FROM invitation WHERE app = ?1 AND app IS NOT NULL", [id]).map_err(failed)?;
+            execute(tx.conn, put_away, params![id, at]).map_err(failed)?;
+            Ok(())
         })
         .await
     }

@@ -15,6 +15,9 @@ use std::sync::Arc;
 const SELECT: &str = "SELECT k.app, k.previous, k.current, k.next, k.rotated_at, k.revision
     FROM key_set k JOIN app a ON a.key = k.app AND a.deleted_at IS NULL";
 
+const OLDEST: &str = "SELECT k.app FROM key_set k JOIN app a ON a.key = k.app AND a.deleted_at IS NULL
+    WHERE k.rotated_at <= ?1 ORDER BY k.rotated_at LIMIT ?2";
+
 /// A row as it is.
 struct Sealed {
     app: AppKey,
@@ -98,15 +101,23 @@ impl KeySets for Sqlite {
     async fn key_sets_rotated_before(&self, at: Timestamp, limit: usize) -> Result<Vec<AppKey>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(move |conn| {
-            let mut found = conn
-                .prepare_cached(
-                    "SELECT k.app FROM key_set k JOIN app a ON a.key = k.app AND a.deleted_at IS NULL
-                     WHERE k.rotated_at <= ?1 ORDER BY k.rotated_at LIMIT ?2",
-                )
-                .map_err(failed)?;
+            let mut found = conn.prepare_cached(OLDEST).map_err(failed)?;
             let keys = found.query_map(params![at.as_micros(), limit], |r| r.get(0).map(AppKey)).map_err(failed)?;
             keys.collect::<Result<_, _>>().map_err(failed)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::assert_indexed;
+
+    #[test]
+    fn key_sets_are_found_by_index() {
+        for condition in ["k.app = ?1", "a.id = ?1"] {
+            assert_indexed(&format!("{} WHERE {condition}", super::SELECT));
+        }
+        assert_indexed(super::OLDEST);
     }
 }

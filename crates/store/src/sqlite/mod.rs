@@ -7,6 +7,7 @@ mod accept;
 mod answers;
 mod applications;
 mod attempts;
+mod audit;
 mod backup;
 mod claim;
 mod endpoints;
@@ -14,12 +15,15 @@ mod event_types;
 mod key_sets;
 mod lti;
 mod messages;
+mod people;
 mod purge;
 mod queue;
 mod record;
 mod rows;
+mod sessions;
 mod source;
 mod tasks;
+mod webfilters;
 mod writer;
 
 use crate::{

@@ -167,9 +167,15 @@ fn ended(tx: &Tx<'_>, purge: &Purge) -> Result<(), StoreError> {
         "UPDATE endpoint SET deleted_at = (SELECT a.deleted_at FROM app a WHERE a.key = endpoint.app) WHERE key IN
             (SELECT e.key FROM app a JOIN endpoint e ON e.app = a.key
              WHERE a.deleted_at < ?1 AND e.deleted_at IS NULL LIMIT ?2)",
+        "DELETE FROM webfilter_run WHERE (app, id) IN
+            (SELECT r.app, r.id FROM app a JOIN webfilter_run r ON r.app = a.key WHERE a.deleted_at < ?1 LIMIT ?2)",
+        "DELETE FROM webfilter WHERE key IN
+            (SELECT w.key FROM app a JOIN webfilter w ON w.app = a.key WHERE a.deleted_at < ?1 LIMIT ?2)",
         "DELETE FROM app WHERE key IN
             (SELECT a.key FROM app a WHERE a.deleted_at < ?1
                 AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.app = a.key)
+                AND NOT EXISTS (SELECT 1 FROM webfilter w WHERE w.app = a.key)
+                AND NOT EXISTS (SELECT 1 FROM webfilter_run r WHERE r.app = a.key)
                 AND NOT EXISTS (SELECT 1 FROM message m WHERE m.app = a.key)
              ORDER BY a.deleted_at LIMIT ?2)",
     ] {

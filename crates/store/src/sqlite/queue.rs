@@ -95,7 +95,12 @@ impl Queue for Sqlite {
                     .map_err(failed)?;
                 last = last.max(found);
             }
-            for sql in ["SELECT max(id) FROM app", "SELECT max(id) FROM endpoint", "SELECT max(id) FROM task"] {
+            for sql in [
+                "SELECT max(id) FROM app",
+                "SELECT max(id) FROM endpoint",
+                "SELECT max(id) FROM task",
+                "SELECT max(id) FROM webfilter",
+            ] {
                 let found: Option<[u8; 20]> = conn.query_row(sql, [], |r| r.get(0)).map_err(failed)?;
                 last = last.max(found.map(Ksuid));
             }

@@ -257,8 +257,8 @@ impl Sqlite {
 /// How SQLite would run a query on the current tables.
 #[cfg(test)]
 pub(super) fn plan(sql: &str) -> String {
-    let conn = Connection::open_in_memory().unwrap();
-    conn.execute_batch(include_str!("../../migrations/sqlite/V1__first.sql")).unwrap();
+    let mut conn = Connection::open_in_memory().unwrap();
+    super::embedded::migrations::runner().run(&mut conn).unwrap();
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut rows = statement.raw_query();
     let mut text = String::new();

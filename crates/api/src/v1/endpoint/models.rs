@@ -3,7 +3,8 @@
 use crate::extract::{patch, present};
 use crate::v1::{either, emptied};
 use domain::{
-    BodySigning, DeactivateAfter, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation, Timestamp,
+    BodySigning, DeactivateAfter, Encoding, Endpoint, EndpointId, Format, RetrySchedule, StudentDataConfirmation,
+    Timestamp,
     lti::{SharedSecret, Subscription},
     queue::{QueueKey, Transport},
 };
@@ -122,10 +123,14 @@ pub(super) struct EndpointIn {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `live-event` or `caliper`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -202,6 +207,7 @@ impl From<EndpointIn> for EndpointInput {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
@@ -279,10 +285,14 @@ pub(super) struct EndpointPatch {
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
     /// How the payload is put on the wire: `standard`, `replit`, `teachstack`, `cloudevents`, `cloudevents-binary`,
-    /// `thin`, `live-event` or `caliper`.
+    /// `thin`, `openedx-v22`, `openedx-v21`, `openedx-v1`, `live-event` or `caliper`.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// In which encoding the body travels: `json` or `form`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// A jq expression: a message is sent if it gives neither false nor null.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -358,6 +368,7 @@ impl From<EndpointPatch> for EndpointChange {
                 concurrency: e.concurrency,
                 ordered: e.ordered,
                 format: e.format,
+                encoding: e.encoding,
                 filter: e.filter,
                 transform: e.transform,
                 signature_headers: e.signature_headers,
@@ -485,6 +496,10 @@ pub(super) struct EndpointOut {
     #[serde(skip_serializing_if = "Format::is_default")]
     #[schema(value_type = String, required = false)]
     format: Format,
+    /// In which encoding the body travels; `json` if absent.
+    #[serde(skip_serializing_if = "Encoding::is_default")]
+    #[schema(value_type = String, required = false)]
+    encoding: Encoding,
     /// A jq expression: whether a message is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
@@ -539,6 +554,7 @@ impl From<Endpoint> for EndpointOut {
             concurrency: e.options.concurrency,
             ordered: e.options.ordered,
             format: e.options.format,
+            encoding: e.options.encoding,
             filter: e.options.filter,
             transform: e.options.transform,
             signature_headers: e.options.unsigned.then_some(false),

@@ -78,6 +78,10 @@ struct DryRunIn<'a> {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
     format: Patch<String>,
+    /// Instead of the endpoint's encoding.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<String>)]
+    encoding: Patch<String>,
     /// Instead of the endpoint's filter; null for none.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<String>)]
@@ -161,6 +165,7 @@ async fn dry_run(
         payload: Bytes::copy_from_slice(input.payload.get().as_bytes()),
         channels: input.channels,
         format: input.format,
+        encoding: input.encoding,
         filter: input.filter,
         transform: input.transform,
     };

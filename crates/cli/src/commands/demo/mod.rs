@@ -6,7 +6,7 @@
 mod dice;
 mod receiver;
 mod screen;
-mod stories;
+mod tenants;
 
 use super::{Failure, say};
 use crate::{
@@ -34,7 +34,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use stories::{Event, Stage, TENANTS, Tenant};
+use tenants::{Event, Stage, TENANTS, Tenant};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -157,15 +157,12 @@ fn demo_token(settings: &Settings) -> Result<Hidden, Failure> {
     Ok(Hidden::new(Tokens::new(secret.expose()).for_organization(&organization, SystemClock.now())))
 }
 
-/// Makes applications, event types and endpoints; answers the endpoints' secrets.
+/// Makes applications and endpoints; answers the endpoints' secrets.
 async fn set_up(client: &ApiClient, receiver: SocketAddr) -> Result<Vec<String>, ClientError> {
     let mut secrets = Vec::new();
     for tenant in &TENANTS {
-        let app = json!({ "name": tenant.name, "uid": tenant.uid, "platform": tenant.preset() });
+        let app = json!({ "name": tenant.name, "uid": tenant.uid, "platform": tenant.preset });
         post(client, "/app/", app).await?;
-        for (name, description) in tenant.event_types {
-            post(client, "/event-type/", json!({ "name": name, "description": description })).await?;
-        }
         let endpoint = json!({
             "uid": "receiver",
             "description": tenant.receiver,
@@ -222,7 +219,7 @@ async fn publish(client: &ApiClient, rate: f64, notes: mpsc::UnboundedSender<Not
             () = &mut end => break,
             _ = ticks.tick() => {}
         }
-        let (who, event) = stage.next(SystemClock.now());
+        let (who, event) = stage.next();
         // The semaphore is never closed.
         let Ok(seat) = seats.clone().acquire_owned().await else { break };
         let (client, notes) = (client.clone(), notes.clone());

@@ -3,7 +3,7 @@
 use super::{
     dice::Dice,
     screen::Note,
-    stories::{TENANTS, Tenant},
+    tenants::{TENANTS, Tenant},
 };
 use crate::{clock::SystemClock, commands::listen::TOLERANCE};
 use axum::{

@@ -1,6 +1,6 @@
 //! What the demo prints: a line for each delivery as it lands, and a summary at the end.
 
-use super::stories::Tenant;
+use super::tenants::Tenant;
 use crate::{
     client::ApiClient,
     clock::SystemClock,
@@ -211,7 +211,7 @@ fn readable(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{commands::demo::stories::TENANTS, settings::Hidden};
+    use crate::{commands::demo::tenants::TENANTS, settings::Hidden};
 
     fn landed(id: &str, status: u16) -> Note {
         Note::Landed {

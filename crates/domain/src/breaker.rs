@@ -1,12 +1,24 @@
-//! A breaker per endpoint: while a receiver is plainly down, its lane pauses and probes with one delivery at a time.
+//! A breaker: while a receiver is plainly down, whoever sends to it pauses and probes with one request at a time.
 
-use domain::Timestamp;
+use crate::time::Timestamp;
 use std::time::Duration;
 
-/// Failures in a row before a lane pauses…
-const FAILURES: u32 = 10;
-/// …and for how long they must have gone on.
-const FAILING_FOR: Duration = Duration::from_secs(10);
+/// When a breaker opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerRules {
+    /// Failures in a row before it opens…
+    pub failures: u32,
+    /// …and for how long they must have gone on.
+    pub failing_for: Duration,
+}
+
+impl BreakerRules {
+    /// For deliveries, which can wait.
+    pub const PATIENT: Self = Self { failures: 10, failing_for: Duration::from_secs(10) };
+    /// For questions that a person waits behind.
+    pub const QUICK: Self = Self { failures: 5, failing_for: Duration::ZERO };
+}
+
 /// The first pause; each probe that fails doubles it.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -15,8 +27,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Closed at first. Opens for a pause, then lets single probes through until one succeeds.
-#[derive(Debug, Default)]
-pub(crate) struct Breaker {
+#[derive(Debug)]
+pub struct Breaker {
+    rules: BreakerRules,
     failures: u32,
     failing_since: Option<Timestamp>,
     failed_at: Timestamp,
@@ -36,27 +49,42 @@ impl Open {
     }
 }
 
-/// What the breaker says to a delivery that wants to go.
+/// What the breaker says to a request that wants to go.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Says {
+pub enum Says {
+    /// Go.
     Go,
-    /// Only if nothing else of the lane is on the wire.
+    /// Only if nothing else to this receiver is on the wire.
     Probe,
+    /// Not before then.
     WaitUntil(Timestamp),
 }
 
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::new(BreakerRules::PATIENT)
+    }
+}
+
 impl Breaker {
-    pub(crate) fn says(&self, now: Timestamp) -> Says {
+    /// A closed one.
+    pub fn new(rules: BreakerRules) -> Self {
+        Self { rules, failures: 0, failing_since: None, failed_at: Timestamp::default(), open: None }
+    }
+    /// Whether a request may go now.
+    pub fn says(&self, now: Timestamp) -> Says {
         match self.open {
             None => Says::Go,
             Some(o) if o.pauses(now) => Says::WaitUntil(o.until),
             Some(_) => Says::Probe,
         }
     }
-    pub(crate) fn succeeded(&mut self) {
-        *self = Self::default();
+    /// A request succeeded.
+    pub fn succeeded(&mut self) {
+        *self = Self::new(self.rules);
     }
-    pub(crate) fn failed(&mut self, now: Timestamp) {
+    /// A request failed.
+    pub fn failed(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         // With a clock that stepped back, the failures begin anew.
         let since = self.failing_since.map_or(now, |since| since.min(now));
@@ -69,14 +97,14 @@ impl Breaker {
                 let pause = (o.pause * 2).min(PAUSE_MAX);
                 self.open = Some(Open { until: now.plus(pause), pause });
             }
-            None if self.failures >= FAILURES && now.since(since) >= FAILING_FOR => {
+            None if self.failures >= self.rules.failures && now.since(since) >= self.rules.failing_for => {
                 self.open = Some(Open { until: now.plus(PAUSE_FIRST), pause: PAUSE_FIRST });
             }
             None => {}
         }
     }
     /// Whether a new one would do as well.
-    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+    pub fn is_idle(&self, now: Timestamp) -> bool {
         self.failures == 0 || now.since(self.failed_at) >= REMEMBERED
     }
 }
@@ -127,7 +155,7 @@ mod tests {
     fn after_a_clock_that_stepped_back_pauses_and_openings_go_on() {
         let mut b = Breaker::default();
         b.failed(at(100_000));
-        for _ in 0..FAILURES {
+        for _ in 0..BreakerRules::PATIENT.failures {
             b.failed(at(0));
         }
         b.failed(at(10));

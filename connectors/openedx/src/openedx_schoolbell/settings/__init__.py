@@ -1,0 +1,1 @@
+"""What the platform calls while it puts its settings together."""

@@ -1,0 +1,40 @@
+// What the tests of pages share: a browser, and the look at a page that every page has to stand.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+export const SHOTS = new URL("../../../target/screenshots/", import.meta.url).pathname;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
+
+/** Debian's Chromium, which talks to nobody but us. */
+export function launch() {
+  mkdirSync(SHOTS, { recursive: true });
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+  });
+}
+
+/** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
+export async function check(page, name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    const { violations } = await page.evaluate(`${AXE}; axe.run({ runOnly: ${JSON.stringify(RULES)} })`);
+    const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
+    assert.deepEqual(found, [], `${name}, ${scheme}`);
+    await page.screenshot({ path: `${SHOTS}${name}-${scheme}.png`, fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  const usual = page.viewportSize();
+  await page.setViewportSize({ width: 360, height: 740 });
+  const wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+  await page.screenshot({ path: `${SHOTS}${name}-phone.png`, fullPage: true });
+  await page.setViewportSize(usual);
+  assert.equal(wide, 0, `${name} scrolls sideways on a phone`);
+  assert.equal(await page.evaluate("window.hacked"), undefined, name);
+}
