@@ -18,8 +18,8 @@ use crate::{
 };
 use domain::{
     Action, AppKey, Channel, DeactivateAfter, DisabledBecause, Encoding, Endpoint, EndpointId, EndpointKey,
-    EndpointOptions, EndpointRef, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret,
-    Secrets, Timestamp, Uid, lti::Subscription, queue::is_arn,
+    EndpointOptions, EventTypeName, Format, Header, Ksuid, PageOf, PageQuery, RetrySchedule, Secret, Secrets,
+    Timestamp, Uid, lti::Subscription, queue::is_arn,
 };
 use platforms::Expression;
 use std::{
@@ -541,20 +541,6 @@ impl Service {
     ) {
         let app = scope.application();
         self.operational(&app.organization, event(EndpointNames::of(app, endpoint))).await;
-    }
-
-    /// Attempts to an endpoint, counted: of the last 28 days, or of a window of at most that length.
-    pub async fn endpoint_stats(
-        &self,
-        scope: &AppScope,
-        which: &str,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-    ) -> Result<Stats, ServiceError> {
-        scope.must_have(Capability::ViewBase)?;
-        let endpoint = self.find_endpoint(scope, which).await?;
-        let (from, until) = stats_window(since, until, self.now())?;
-        Ok(self.store.endpoint_stats(scope.endpoint_ref(&endpoint), from, until).await?)
     }
 }
 

@@ -63,7 +63,8 @@ impl Client {
         let failed = |broken| match broken {
             Broken::Unanswered(failure) | Broken::Other(failure) => failure,
         };
-        let mut connection = Box::pin(self.connector.connect(target, progress)).await?;
+        let mut connection =
+            Box::pin(self.connector.connect(&target.origin, target.server_name.as_ref(), progress)).await?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = target.uri.clone();
@@ -71,7 +72,7 @@ impl Client {
         *progress = Progress::Asked;
         let (head, mut body) = connection.send(request).await.map_err(failed)?.into_parts();
         *progress = Progress::Answering { status: head.status.as_u16() };
-        let mut reader = BodyReader::new(&head.headers);
+        let mut reader = BodyReader::new(&head.headers, self.answer_limits);
         while let Some(data) = connection.next_data(&mut body).await.map_err(failed)? {
             if !reader.take(&data) {
                 break;
