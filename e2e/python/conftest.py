@@ -1,11 +1,14 @@
 """Fixtures: one server and one receiver for the whole run, and an organization of its own for each test."""
 
+import base64
+import secrets
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from support.api import Api, make_token
+from support import postgres
 from support.clock import MISSING, MovedClock
 from support.receiver import Hook, Receiver
 from support.server import RUNNING, Server, new_organization
@@ -39,6 +42,49 @@ def new_server(tmp_path_factory):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def database():
+    """An empty PostgreSQL database."""
+    if postgres.MISSING:
+        pytest.skip(postgres.MISSING)
+    one = postgres.Database()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def stoppable():
+    """A PostgreSQL server of the module's own, to stop and start."""
+    if postgres.MISSING:
+        pytest.skip(postgres.MISSING)
+    one = postgres.Cluster()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def proxy(stoppable):
+    """Between nodes and that server."""
+    one = postgres.Proxy(("127.0.0.1", stoppable.port))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def new_node(new_server):
+    """Makes nodes that share a database and their secrets; not started yet."""
+    shared = {"SCHOOLBELL_MAIN_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
+    jwt_secret = secrets.token_hex(32)
+
+    def make(database_url: str, **options) -> Server:
+        node = new_server({**shared, "SCHOOLBELL_JWT_SECRET": jwt_secret}, **options)
+        node.jwt_secret = jwt_secret
+        node.database = database_url
+        return node
+
+    return make
 
 
 @pytest.fixture

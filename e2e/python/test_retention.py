@@ -67,7 +67,8 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
     eventually(lambda: payload(ordinary, ninety) == expired, 90, "a payload did not expire")
     assert attempt(ordinary, ninety) == 200
 
-    later(server, 101)
+    # PostgreSQL drops whole weeks.
+    later(server, 108 if os.environ.get("ENGINE") == "postgres" else 101)
     eventually(lambda: api.get(f"/app/{ordinary}/msg/{ninety}").status_code == 404, 90, "a message's row did not go")
     hook.stays_at(3, 0)
 

@@ -23,7 +23,9 @@ use service::{
     operational::{AttemptNames, EndpointNames, LastAttempt, OperationalEvent},
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
-use store::{Birth, Directory, Ids, Store, StoreError, queue::SharedTicket, sqlite::Sqlite};
+use store::{
+    Birth, Commit, Directory, Ids, MainKey, Store, StoreError, postgres::Postgres, queue::SharedTicket, sqlite::Sqlite,
+};
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc, oneshot},
@@ -90,6 +92,7 @@ pub(crate) struct App {
     reports: JoinHandle<()>,
     rotation: JoinHandle<()>,
     service: Arc<Service>,
+    store: Arc<dyn Store>,
 }
 
 impl App {
@@ -102,13 +105,10 @@ impl App {
         let figures = api::figures::install()?;
         let tokens = Arc::new(Tokens::new(secrets::jwt_secret(settings)?.expose()));
         let key = secrets::main_key(settings)?;
-        let Database::Sqlite(path) = &settings.database;
-        secrets::make_private(path)?;
         // First: a second server on the same database has to learn that before anything else.
-        let (sqlite, commits) = Sqlite::open(path, &key)?;
-        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let (store, commits) = open(settings, &key).await?;
         let ids = Arc::new(Ids::after(&*store, Arc::new(SystemClock)).await?);
-        let directory = Arc::new(Directory::new(store));
+        let directory = Arc::new(Directory::new(store.clone()));
 
         let bind_error = |error| StartError::Bind { address: settings.listen, error };
         let listener = bind(settings.listen).await.map_err(bind_error)?;
@@ -191,7 +191,7 @@ impl App {
         let limits =
             Limits { connections: settings.max_connections, head: HEAD_TIMEOUT, body: BODY_TIMEOUT, grace: GRACE };
         let rotation = tokio::spawn(rotate_body_keys(service.clone(), settings.signing_key_rotation));
-        Ok(Self { listener, address, limits, router, engine, upkeep, filters, reports, rotation, service })
+        Ok(Self { listener, address, limits, router, engine, upkeep, filters, reports, rotation, service, store })
     }
 
     /// Where it listens.
@@ -226,8 +226,29 @@ impl App {
         // Cancelled, as asked.
         let _ = self.rotation.await;
         self.reports.abort();
-        // Cancelled, as asked. After it nobody holds the store, which then puts its log into the database.
+        // Cancelled, as asked. After it nobody but us holds the store, which then puts its log into the database.
         let _ = self.reports.await;
+        if let Err(error) = self.store.leave().await {
+            tracing::warn!(%error, "failed to take leave of the other nodes; they notice within 15 seconds");
+        }
+    }
+}
+
+/// Opens the store that the settings name.
+async fn open(
+    settings: &Settings,
+    key: &MainKey,
+) -> Result<(Arc<dyn Store>, mpsc::UnboundedReceiver<Commit>), StartError> {
+    match &settings.database {
+        Database::Sqlite(path) => {
+            secrets::make_private(path)?;
+            let (store, commits) = Sqlite::open(path, key)?;
+            Ok((Arc::new(store), commits))
+        }
+        Database::Postgres(url) => {
+            let (store, commits) = Postgres::open(url.expose(), &settings.node_name(), key).await?;
+            Ok((Arc::new(store), commits))
+        }
     }
 }
 

@@ -13,7 +13,8 @@ mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{
-    Failure, demo::DemoArgs, import::ImportArgs, listen::ListenArgs, send::SendArgs, simulate::SimulateArgs,
+    Failure, backup::BackupArgs, demo::DemoArgs, doctor::DoctorArgs, import::ImportArgs, listen::ListenArgs,
+    migrate::MigrateArgs, send::SendArgs, simulate::SimulateArgs,
 };
 use domain::OrganizationId;
 use settings::Flags;
@@ -69,6 +70,17 @@ enum Command {
     ///
     /// The application should have the platform: then the events have their schemas and endpoints their format.
     Simulate(SimulateArgs),
+    /// Copies the embedded database while the server runs
+    ///
+    /// The copy is that of one moment, is read through, and can be read by its owner only.
+    Backup(BackupArgs),
+    /// Moves everything from the embedded database to PostgreSQL
+    ///
+    /// The server must be stopped. What broke off goes on where it was when the same command is run again. At the end both
+    /// sides are compared by counts and hashes.
+    Migrate(MigrateArgs),
+    /// Looks at settings, secrets, database, clock, names and the way out, and says what to do. Changes nothing
+    Doctor(DoctorArgs),
 }
 
 #[derive(Args, Debug)]
@@ -86,6 +98,9 @@ fn command_line() -> clap::Command {
         .mut_subcommand("send", |c| settings::add_flags(c, FEW))
         .mut_subcommand("import", |c| c.mut_subcommand("openedx", |c| settings::add_flags(c, FEW)))
         .mut_subcommand("simulate", |c| settings::add_flags(c, FEW))
+        .mut_subcommand("backup", |c| settings::add_flags(c, &["database"]))
+        .mut_subcommand("migrate", |c| settings::add_flags(c, &["main_key"]))
+        .mut_subcommand("doctor", |c| settings::add_flags(c, &[]))
 }
 
 fn main() -> ExitCode {
@@ -114,6 +129,9 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Send(args) => on_runtime(commands::send::run(args, flags)),
         Command::Import(args) => on_runtime(commands::import::run(args, flags)),
         Command::Simulate(args) => on_runtime(commands::simulate::run(args, flags)),
+        Command::Backup(args) => commands::backup::run(&args, flags),
+        Command::Migrate(args) => on_runtime(commands::migrate::run(args, flags)),
+        Command::Doctor(args) => on_runtime(commands::doctor::run(args, flags)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
 }

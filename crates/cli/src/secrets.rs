@@ -1,4 +1,5 @@
-//! The two secrets of the server, `JWT_SECRET` and `MAIN_KEY`: as set, or kept in files beside the embedded database.
+//! The two secrets of the server, `JWT_SECRET` and `MAIN_KEY`: as set, or kept in files beside the embedded database, or
+//! where the server runs.
 //!
 //! A file is made whole or not at all, with mode 0600, and synced before anybody relies on it. Files that others could
 //! read are refused. Must not log or print what it holds.
@@ -69,8 +70,7 @@ pub(crate) fn jwt_secret(settings: &Settings) -> Result<Hidden, SecretsError> {
     if let Some(secret) = &settings.jwt_secret {
         return Ok(secret.clone());
     }
-    let Database::Sqlite(database) = &settings.database;
-    let path = beside(database, ".jwt-secret");
+    let path = beside(place(settings), ".jwt-secret");
     let text = match read(&path)? {
         Some(text) => text,
         None => make(&path, &random_text())?,
@@ -84,12 +84,13 @@ pub(crate) fn main_key(settings: &Settings) -> Result<MainKey, SecretsError> {
     if let Some(key) = &settings.main_key {
         return Ok(key.clone());
     }
-    let Database::Sqlite(database) = &settings.database;
+    let database = place(settings);
     let path = beside(database, ".main-key");
+    let embedded = matches!(settings.database, Database::Sqlite(_));
     let text = match read(&path)? {
         Some(text) => text,
-        None if fs::metadata(database).is_ok_and(|m| m.len() > 0) => {
-            return Err(SecretsError::Missing { database: database.clone(), path });
+        None if embedded && fs::metadata(database).is_ok_and(|m| m.len() > 0) => {
+            return Err(SecretsError::Missing { database: database.to_owned(), path });
         }
         None => make(&path, &MainKey::generate().expose())?,
     };
@@ -104,6 +105,20 @@ pub(crate) fn make_private(database: &Path) -> Result<(), SecretsError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Where the files are kept: beside the embedded database, and with PostgreSQL in the folder that the server runs in. A
+/// node elsewhere needs the same files or settings, and is refused with another `MAIN_KEY`.
+fn place(settings: &Settings) -> &Path {
+    match &settings.database {
+        Database::Sqlite(database) => database,
+        Database::Postgres(_) => Path::new("schoolbell"),
+    }
+}
+
+/// Where a secret that is not set is kept.
+pub(crate) fn kept_in(settings: &Settings, ending: &str) -> PathBuf {
+    beside(place(settings), ending)
 }
 
 fn beside(database: &Path, ending: &str) -> PathBuf {

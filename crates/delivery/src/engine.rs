@@ -23,7 +23,10 @@ use std::{
     },
     time::Duration,
 };
-use store::{AppEntry, Birth, Commit, Directory, Ids, Leased, Record, Settle, Store, StoreError, queue::SharedTicket};
+use store::{
+    AppEntry, Birth, Changed, Commit, Directory, Ids, Leased, Leases, Record, Settle, Store, StoreError,
+    queue::SharedTicket,
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Deliveries taken out of the table at once.
@@ -272,6 +275,16 @@ impl Shared {
                     }
                 });
             }
+            for changed in commit.changed {
+                match changed {
+                    Changed::Application(app) => self.parts.directory.changed_elsewhere(app),
+                    Changed::EventTypes => self.parts.directory.forget_schemas(),
+                    Changed::Everything => self.parts.directory.forget_all(),
+                }
+            }
+            if let Some(leases) = commit.leases {
+                self.take_heart(leases);
+            }
             for delivery in commit.lost {
                 tracing::warn!(message = %delivery.message, "a result came after its lease was lost; it is not recorded");
             }
@@ -288,6 +301,25 @@ impl Shared {
                 self.lane(to).get().push(job);
                 self.pump(to);
             }
+        }
+    }
+
+    /// After this node could not be sure of its leases: goes on, with what it holds or with what it can claim anew.
+    fn take_heart(self: &Arc<Self>, leases: Leases) {
+        let now = self.now();
+        let lanes: Vec<EndpointRef> = {
+            let mut lanes = self.lock_lanes();
+            if leases == Leases::Lost {
+                for lane in lanes.values_mut() {
+                    // Others may have them by now; their seats come free here.
+                    drop(lane.clear());
+                    lane.due_at(now);
+                }
+            }
+            lanes.values().map(|lane| lane.to).collect()
+        };
+        for to in lanes {
+            self.pump(to);
         }
     }
 
@@ -344,14 +376,21 @@ impl Shared {
 
     /// The next delivery that a lane may send now, if any. Claims and wake-ups that the lane wants are started.
     fn next_job(self: &Arc<Self>, to: EndpointRef) -> Option<Leased> {
-        if self.stopping.load(Ordering::SeqCst) {
+        // What may be somebody else's by now waits until that is known.
+        if self.stopping.load(Ordering::SeqCst) || !self.store.holds_leases() {
             return None;
         }
         let entry = self.parts.directory.cached(to.app);
         let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
-        let limits = self.limits(endpoint.map(Arc::as_ref));
         let now = self.now();
         let mut lanes = self.lock_lanes();
+        // An endpoint that was just changed, perhaps elsewhere, is not in memory for a moment: what held before holds on.
+        let lane = lanes.get_mut(&to.endpoint)?;
+        let limits = match (endpoint, lane.known_limits) {
+            (None, Some(known)) => known,
+            (endpoint, _) => self.limits(endpoint.map(Arc::as_ref)),
+        };
+        lane.known_limits = endpoint.map(|_| limits).or(lane.known_limits);
         loop {
             let lane = lanes.get_mut(&to.endpoint)?;
             match lane.next(now, limits) {

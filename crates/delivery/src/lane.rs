@@ -77,6 +77,8 @@ pub(crate) struct Lane {
     pub(crate) turn: Option<Turn>,
     /// The endpoint's failing was written down.
     pub(crate) failing_noted: bool,
+    /// The limits that held when the endpoint was last looked at.
+    pub(crate) known_limits: Option<Limits>,
 }
 
 impl Lane {
@@ -97,6 +99,7 @@ impl Lane {
             wake: None,
             turn: None,
             failing_noted: false,
+            known_limits: None,
         }
     }
 

@@ -91,7 +91,7 @@ struct Model {
     /// In the table, but nobody told the lane yet.
     untold: VecDeque<Timestamp>,
     /// Of recorded results whose commit is still to come.
-    seats: Vec<Option<Box<dyn std::any::Any + Send>>>,
+    seats: Vec<Option<Box<dyn std::any::Any + Send + Sync>>>,
     claiming: bool,
     /// Put back so often before something may go, and for how long.
     put_back: Option<u64>,

@@ -13,6 +13,8 @@ const PURGE_STEP: usize = 500;
 const BREATH: Duration = Duration::from_millis(20);
 /// Between two looks for something to remove.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks for tasks that another node left behind.
+const TASKS_EVERY: Duration = Duration::from_secs(5);
 /// After something failed.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,10 @@ async fn run_tasks(directory: Arc<Directory>, ids: Arc<Ids>, changed: Arc<Notify
     loop {
         let bell = changed.notified();
         match directory.store().running_tasks().await {
-            Ok(tasks) if tasks.is_empty() => bell.await,
+            Ok(tasks) if tasks.is_empty() => {
+                // Rung, or time to look again: both mean the same.
+                let _ = tokio::time::timeout(TASKS_EVERY, bell).await;
+            }
             // In turn, a step each, so that a long one does not hold up the others.
             Ok(tasks) => {
                 for task in tasks {
@@ -102,6 +107,7 @@ async fn run_retention(directory: Arc<Directory>, ids: Arc<Ids>, settings: Upkee
             rows_before: now.minus(settings.attempt_retention),
             answers_before: now.minus(settings.answer_retention),
             limit: PURGE_STEP,
+            lazily: true,
         };
         match directory.store().purge(purge).await {
             Ok(purged) => {

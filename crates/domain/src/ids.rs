@@ -230,7 +230,12 @@ pub struct IdGenerator {
     tick: u64,
     count: u32,
     now: Timestamp,
+    /// On several nodes: the low bits of the count, which no other node has.
+    slot: Option<u8>,
 }
+
+/// How many nodes' ids can be told apart.
+pub const NODES: u8 = 64;
 
 /// Room for the count in the three bytes after the tick; it starts in the lower half.
 const COUNT_MAX: u32 = 0x00ff_ffff;
@@ -239,13 +244,19 @@ impl IdGenerator {
     /// A generator whose first id is greater than `last`, the greatest id that is already stored.
     pub fn after(last: Option<Ksuid>) -> Self {
         match last {
-            None => Self { tick: 0, count: 0, now: Timestamp::default() },
+            None => Self { tick: 0, count: 0, now: Timestamp::default(), slot: None },
             Some(k) => Self {
                 tick: u64::from_be_bytes([0, 0, 0, k.0[0], k.0[1], k.0[2], k.0[3], k.0[4]]),
                 count: u32::from_be_bytes([0, k.0[5], k.0[6], k.0[7]]),
                 now: k.timestamp(),
+                slot: None,
             },
         }
+    }
+
+    /// As one of several nodes, up to [`NODES`], each with another slot: the first eight bytes of their ids differ.
+    pub fn of_node(self, slot: u8) -> Self {
+        Self { slot: Some(slot % NODES), ..self }
     }
 
     /// The instant of the latest id, which a clock that stepped back may not have reached yet.
@@ -259,14 +270,18 @@ impl IdGenerator {
         let mut bytes = [0u8; 20];
         random(&mut bytes[5..]);
         let tick = tick_of(now);
+        let step = self.slot.map_or(1, |_| u32::from(NODES));
         if tick > self.tick {
             self.tick = tick;
             self.count = u32::from_be_bytes([0, bytes[5] & 0x7f, bytes[6], bytes[7]]);
-        } else if self.count < COUNT_MAX {
-            self.count += 1;
+        } else if self.count <= COUNT_MAX - step {
+            self.count += step;
         } else {
             self.tick += if self.tick & 0xff >= 249 { 0x100 - (self.tick & 0xff) } else { 1 };
             self.count = 0;
+        }
+        if let Some(slot) = self.slot {
+            self.count = self.count / u32::from(NODES) * u32::from(NODES) + u32::from(slot);
         }
         bytes[..5].copy_from_slice(&tick_bytes(self.tick));
         bytes[5..8].copy_from_slice(&self.count.to_be_bytes()[1..]);
@@ -309,6 +324,22 @@ mod tests {
         }
         let mut restarted = IdGenerator::after(Some(last.0));
         assert!(restarted.next(t, &mut fixed).0 > last.0);
+    }
+
+    #[test]
+    fn nodes_with_other_slots_never_make_the_same_head() {
+        let t = Timestamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let before = IdGenerator::after(None).next(t, &mut fixed).0;
+        let mut heads = std::collections::HashSet::new();
+        for slot in 0..NODES {
+            let mut g = IdGenerator::after(Some(before)).of_node(slot);
+            let mut last = before;
+            for n in 0..200 {
+                let (id, _) = g.next(Timestamp::from_micros(t.as_micros() + n * 100), &mut fixed);
+                assert!(id.head() > last.head() && heads.insert(id.head()));
+                last = id;
+            }
+        }
     }
 
     #[test]

@@ -160,10 +160,16 @@ impl Directory {
         Ok(entry)
     }
 
-    /// Forgets an application: something of it changed, here or on another node.
+    /// Forgets an application: something of it changed.
     pub fn forget(&self, key: AppKey) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.entries.remove(&key);
+    }
+
+    /// Forgets an application that changed on another node, and its names: they may belong to another one now.
+    pub fn changed_elsewhere(&self, key: AppKey) {
+        self.forget(key);
+        self.names.clear();
     }
 
     /// Forgets everything.

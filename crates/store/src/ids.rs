@@ -14,7 +14,11 @@ impl Ids {
     /// Goes on after the greatest id in the store.
     pub async fn after(store: &(impl Queue + ?Sized), clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let last = store.last_id().await?;
-        Ok(Self { clock, generator: Mutex::new(IdGenerator::after(last)) })
+        let generator = match store.id_slot() {
+            Some(slot) => IdGenerator::after(last).of_node(slot),
+            None => IdGenerator::after(last),
+        };
+        Ok(Self { clock, generator: Mutex::new(generator) })
     }
     /// A new id, and its instant: now, or never earlier than that of the id before.
     pub fn next(&self) -> (Ksuid, Timestamp) {

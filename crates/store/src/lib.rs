@@ -1,8 +1,8 @@
 //! Everything that is SQL: applications, endpoints, event types, messages, deliveries, attempts, background tasks,
 //! people and their sessions, the audit log.
 //!
-//! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]); a second one
-//! joins by implementing the same traits and passing the same behaviour suite (feature `conformance`).
+//! [`Store`] is what the other rooms see: operations, never queries. One engine is embedded ([`sqlite`]), the other one is
+//! for many nodes ([`postgres`]); both implement the same traits and pass the same behaviour suite (feature `conformance`).
 //!
 //! Must not decide anything about delivery: when to try again, whom to switch off and what counts as success are told
 //! to it. Secrets, credentials and custom headers are sealed before they reach a table ([`seal`]).
@@ -12,11 +12,15 @@ pub mod audit;
 pub mod conformance;
 pub mod desk;
 pub mod directory;
+mod encode;
 pub mod error;
 pub mod ids;
 pub mod key_sets;
 pub mod lti;
+pub mod moving;
+mod pages;
 pub mod people;
+pub mod postgres;
 pub mod queue;
 pub mod seal;
 pub mod sqlite;
@@ -32,8 +36,8 @@ pub use key_sets::KeySets;
 pub use lti::Lti;
 pub use people::{Guest, KeyHash, Notice, People, Session, UserChange};
 pub use queue::{
-    Accept, Accepted, Birth, Claimed, Commit, IdempotencyHash, Leased, NewAttempt, NewDelivery, Outgoing, Purge,
-    Purged, Queue, Record, Settle, Step, Ticket,
+    Accept, Accepted, Birth, Changed, Claimed, Commit, IdempotencyHash, Leased, Leases, NewAttempt, NewDelivery,
+    Outgoing, Purge, Purged, Queue, Record, Settle, Step, Ticket,
 };
 pub use seal::{MainKey, Sealer};
 pub use views::{

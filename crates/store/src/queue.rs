@@ -14,7 +14,7 @@ use domain::{
 use std::{any::Any, sync::Arc};
 
 /// Whatever the engine wants kept as long as a delivery is in memory; dropping it gives the seat back.
-pub type Ticket = Box<dyn Any + Send>;
+pub type Ticket = Box<dyn Any + Send + Sync>;
 
 /// A message in memory on its way out, shared by its deliveries.
 pub struct Outgoing {
@@ -26,8 +26,8 @@ pub struct Outgoing {
     pub budget: Option<SharedTicket>,
 }
 
-/// As [`Ticket`], shared between threads.
-pub type SharedTicket = Box<dyn Any + Send + Sync>;
+/// As [`Ticket`], for what several deliveries share.
+pub type SharedTicket = Ticket;
 
 /// How a delivery is born.
 pub enum Birth {
@@ -159,6 +159,30 @@ pub struct Commit {
     pub unrecorded: Vec<Record>,
     /// Why they could not.
     pub error: Option<StoreError>,
+    /// What changed on another node, to be forgotten.
+    pub changed: Vec<Changed>,
+    /// What became of this node's leases after they were in doubt.
+    pub leases: Option<Leases>,
+}
+
+/// Something that nodes keep in memory and that changed on another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Changed {
+    /// An application, or something of it.
+    Application(AppKey),
+    /// Event types of some organization.
+    EventTypes,
+    /// Anything.
+    Everything,
+}
+
+/// What a node that could not be sure of its leases learns when it can see the others again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leases {
+    /// They are its own still: it may go on.
+    Kept,
+    /// Others have them: what it holds in memory is not its own any more.
+    Lost,
 }
 
 /// Due deliveries of an endpoint, now leased to this node.
@@ -192,6 +216,8 @@ pub struct Purge {
     pub answers_before: Timestamp,
     /// Rows per kind and step.
     pub limit: usize,
+    /// Rows may stay some days longer, where the engine can then remove many of them at once.
+    pub lazily: bool,
 }
 
 /// What a retention step removed.
@@ -274,4 +300,18 @@ pub trait Queue: Send + Sync {
     async fn last_id(&self) -> Result<Option<domain::Ksuid>, StoreError>;
     /// Whether the store answers: reads something, in little time.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Whether what this node holds is certainly its own: nothing may be sent otherwise. [`Commit::leases`] says when that
+    /// is known again.
+    fn holds_leases(&self) -> bool {
+        true
+    }
+    /// A number that no other node on the same store has, to keep their ids apart; none where there is one node.
+    fn id_slot(&self) -> Option<u8> {
+        None
+    }
+    /// This node stops: whatever it still holds is for others.
+    async fn leave(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

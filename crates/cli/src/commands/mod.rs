@@ -1,8 +1,11 @@
 //! One module for each command. A command reads its flags, wires what it needs, and says what it did.
 
+pub(crate) mod backup;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod listen;
+pub(crate) mod migrate;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod sign_in;

@@ -10,7 +10,7 @@ mod values;
 
 pub(crate) use error::SettingsError;
 pub(crate) use sources::{Flags, add_flags, stray_variables};
-pub(crate) use values::{AllowProtected, Database, Hidden, LogFormat};
+pub(crate) use values::{AllowProtected, Database, Hidden, LogFormat, database as read_database};
 
 use domain::RetrySchedule;
 use ipnet::IpNet;
@@ -83,7 +83,7 @@ macro_rules! settings {
 settings! {
     /// Address of everything HTTP
     listen: SocketAddr = "127.0.0.1:8484", values::address, SHOWN;
-    /// Where everything is kept: sqlite:FILE
+    /// Where everything is kept: sqlite:FILE, or postgres://USER:PASSWORD@HOST/NAME for several nodes
     database: Database = "sqlite:schoolbell.db", values::database, SHOWN;
     /// Signs API tokens (HS256). Made on first start and kept beside the database if not set
     jwt_secret: Option<Hidden> = "", values::hidden, SECRET;
@@ -147,6 +147,8 @@ settings! {
     sqs_endpoint: Option<Url> = "", values::public_url, SHOWN;
     /// Connections that the server holds at the same time
     max_connections: usize = "10000", values::connections, SHOWN;
+    /// This node's name among those on one PostgreSQL database; the host's name and the port of LISTEN if not set
+    node: Option<String> = "", values::node, SHOWN;
     /// How log lines look on stderr: text or json
     log_format: LogFormat = "text", values::log_format, SHOWN;
     /// What is logged: error, warn, info, debug or trace, or per part of the program such as info,delivery=debug
@@ -162,6 +164,20 @@ impl Settings {
     /// What holds if nobody says anything.
     pub(crate) fn defaults() -> Self {
         Self::read(&Given::default()).unwrap_or_else(|e| unreachable!("the defaults fit, as a test makes sure: {e}"))
+    }
+
+    /// This node's name among others: as set, else made of the host's name and the port, which differ for two nodes.
+    pub(crate) fn node_name(&self) -> String {
+        if let Some(name) = &self.node {
+            return name.clone();
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "node".to_owned());
+        // Port 0 is any port: then the process tells two nodes apart.
+        let port = match self.listen.port() {
+            0 => format!("process-{}", std::process::id()),
+            port => port.to_string(),
+        };
+        format!("{}:{port}", host.trim())
     }
 
     /// The address to give to others: `PUBLIC_URL`, or where this server listens. Without a slash at the end.
@@ -260,9 +276,9 @@ mod tests {
                 "LOG_FORMAT cannot be 'xml' (given by log_format in schoolbell.toml, line 3): use text or json",
             ),
             (
-                load(&[], &[("SCHOOLBELL_DATABASE", "postgres://u:secret@db/x")], None),
-                "DATABASE cannot be 'postgres:…' (given by SCHOOLBELL_DATABASE in the environment): \
-                 PostgreSQL is not in this version",
+                load(&[], &[("SCHOOLBELL_DATABASE", "mysql://u:secret@db/x")], None),
+                "DATABASE cannot be 'mysql:…' (given by SCHOOLBELL_DATABASE in the environment): \
+                 use sqlite: and the name of a file",
             ),
             (
                 load(&[], &[], Some("request_timeout = 15")),

@@ -14,6 +14,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) enum Database {
     /// The embedded store, in this file.
     Sqlite(PathBuf),
+    /// PostgreSQL at this address, which may hold a password.
+    Postgres(Hidden),
 }
 
 /// How log lines look.
@@ -60,16 +62,32 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| "use an IP address and a port, such as 127.0.0.1:8484, 0.0.0.0:80 or [::]:8484".into())
 }
 
-pub(super) fn database(text: &str) -> Result<Database, String> {
+/// Where everything is kept, as it is written in settings and on command lines.
+pub(crate) fn database(text: &str) -> Result<Database, String> {
+    let right = "use sqlite: and the name of a file, such as sqlite:schoolbell.db, or the address of a PostgreSQL \
+                 database, such as postgres://schoolbell:secret@db.example.edu/schoolbell";
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return Err("PostgreSQL is not in this version; use sqlite: and the name of a file".into());
+        // The rest is checked by whoever connects, who knows all that may stand there.
+        return match Url::parse(text) {
+            Ok(url) if url.has_host() => Ok(Database::Postgres(Hidden::new(text.to_owned()))),
+            _ => Err(right.into()),
+        };
     }
     let path = text.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
     match path {
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains('?') => {
             Ok(Database::Sqlite(PathBuf::from(path)))
         }
-        _ => Err("use sqlite: and the name of a file, such as sqlite:schoolbell.db".into()),
+        _ => Err(right.into()),
+    }
+}
+
+/// A name among nodes; the empty one stands for the host's.
+pub(super) fn node(text: &str) -> Result<Option<String>, String> {
+    if text.chars().count() <= 100 && !text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    } else {
+        Err("use up to 100 characters without spaces, such as bell-1".into())
     }
 }
 
@@ -251,12 +269,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn databases_are_files() {
+    fn databases_are_files_or_addresses_of_postgresql() {
+        for right in ["postgres://me@localhost/db", "postgresql://me:secret@[::1]:5433/db?sslmode=verify-full"] {
+            assert_eq!(database(right), Ok(Database::Postgres(Hidden::new(right.to_owned()))));
+        }
+        assert!(!format!("{:?}", database("postgres://me:secret@h/db")).contains("secret"));
+
         let file = |p: &str| Ok(Database::Sqlite(PathBuf::from(p)));
         assert_eq!(database("sqlite:schoolbell.db"), file("schoolbell.db"));
         assert_eq!(database("sqlite:/var/lib/x.db"), file("/var/lib/x.db"));
         assert_eq!(database("sqlite:///var/lib/x.db"), file("/var/lib/x.db"));
-        for wrong in ["", "schoolbell.db", "sqlite:", "sqlite::memory:", "mysql://x", "sqlite:x.db?mode=ro"] {
+        for wrong in [
+            "",
+            "schoolbell.db",
+            "sqlite:",
+            "sqlite::memory:",
+            "mysql://x",
+            "sqlite:x.db?mode=ro",
+            "postgres:x",
+            "postgres://",
+        ] {
             assert!(database(wrong).is_err(), "{wrong}");
         }
     }

@@ -346,7 +346,7 @@ impl World {
     /// A retention step in which nothing is past its time yet.
     pub(super) fn nothing_old(&self) -> Purge {
         let never = Timestamp::default();
-        Purge { now: self.now, payload_hour: 0, rows_before: never, answers_before: never, limit: 100 }
+        Purge { now: self.now, payload_hour: 0, rows_before: never, answers_before: never, limit: 100, lazily: false }
     }
 }
 

@@ -7,12 +7,13 @@ use super::{
 };
 use crate::{
     error::StoreError,
+    pages::cut,
     seal::Sealer,
     views::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter, Stats},
 };
 use domain::{
     AppKey, Attempt, AttemptId, AttemptStatus, EndpointId, EndpointKey, EndpointRef, FailureReason, IdRange, Ksuid,
-    MessageId, Order, PageOf, PageQuery, Pick, Timestamp, Trigger,
+    MessageId, PageOf, PageQuery, Pick, Timestamp, Trigger,
 };
 use rusqlite::{Connection, Row, params};
 use std::{collections::BTreeMap, ops::Range};
@@ -247,28 +248,6 @@ pub(super) fn destinations(
         items.push(AttemptedDestination { endpoint, latest, next_attempt: due.map(Timestamp::from_micros) });
     }
     Ok(PageOf { items, more: page.more })
-}
-
-/// A page of what is all in memory, ascending by its first part.
-fn cut<A, B>(mut sorted: Vec<(Ksuid, A, B)>, page: &PageQuery<Ksuid>) -> PageOf<(Ksuid, A, B)> {
-    use domain::Cursor::{After, Before};
-    let ascending = page.order == Order::Ascending;
-    if !ascending {
-        sorted.reverse();
-    }
-    let precedes = |a: Ksuid, b: Ksuid| if ascending { a < b } else { a > b };
-    match page.cursor {
-        None => {}
-        Some(After(at)) => sorted.retain(|(id, ..)| precedes(at, *id)),
-        Some(Before(at)) => sorted.retain(|(id, ..)| precedes(*id, at)),
-    }
-    let more = sorted.len() > page.limit;
-    if let Some(Before(_)) = page.cursor {
-        sorted.drain(..sorted.len().saturating_sub(page.limit));
-    } else {
-        sorted.truncate(page.limit);
-    }
-    PageOf { items: sorted, more }
 }
 
 /// [`crate::Log::endpoint_stats`].

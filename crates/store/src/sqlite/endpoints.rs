@@ -5,13 +5,16 @@ use super::{
     applications, failed, failed_or_taken,
     rows::{Way, all, col, corrupt, execute, exists, first, from_json, ksuid, to_json},
 };
-use crate::{error::StoreError, seal::Sealer};
-use domain::{
-    AppKey, BodySecret, DisabledBecause, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery,
-    Secret, Secrets, Timestamp, Uid, lti::SharedSecret, queue::QueueKey,
+use crate::{
+    encode::{
+        disabled_text, join_user_info, open, place, read_disabled, read_secrets, sealed_headers, sealed_secrets,
+        split_user_info,
+    },
+    error::StoreError,
+    seal::Sealer,
 };
+use domain::{AppKey, Endpoint, EndpointId, EndpointKey, Header, IdOrUid, Ksuid, PageOf, PageQuery, Timestamp, Uid};
 use rusqlite::{Connection, Row, params};
-use serde::{Deserialize, Serialize};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -207,142 +210,15 @@ fn endpoint(row: &Row<'_>, sealer: &Sealer) -> Result<Endpoint, StoreError> {
     })
 }
 
-/// What a sealed value belongs to: it opens nowhere else.
-fn place(column: &str, id: EndpointId) -> Vec<u8> {
-    format!("endpoint/{column}/{id}").into_bytes()
-}
-
-fn open(sealer: &Sealer, sealed: &[u8], column: &'static str, id: EndpointId) -> Result<String, StoreError> {
-    let plain = sealer.open(sealed, &place(column, id)).map_err(|e| corrupt("endpoint", column, id, e))?;
-    // The error of a conversion would show what should stay hidden.
-    String::from_utf8(plain).map_err(|_| corrupt("endpoint", column, id, "not a text"))
-}
-
-fn sealed_headers(sealer: &Sealer, endpoint: &Endpoint) -> Option<Vec<u8>> {
-    let headers = &endpoint.headers;
-    (!headers.is_empty()).then(|| sealer.seal(to_json(headers).as_bytes(), &place("headers", endpoint.id)))
-}
-
-/// Secrets as they are written before they are sealed.
-#[derive(Serialize, Deserialize)]
-struct WrittenSecrets {
-    current: String,
-    /// With microseconds.
-    retired: Vec<(String, i64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
-    /// Id and secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    queue: Option<(String, String)>,
-}
-
-fn sealed_secrets(sealer: &Sealer, endpoint: &Endpoint) -> Vec<u8> {
-    sealer.seal(write_secrets(&endpoint.secrets).as_bytes(), &place("secrets", endpoint.id))
-}
-
-/// Secrets as text, to be sealed.
-pub(super) fn write_secrets(secrets: &Secrets) -> String {
-    let written = WrittenSecrets {
-        current: secrets.current.expose(),
-        retired: secrets.retired.iter().map(|(s, until)| (s.expose(), until.as_micros())).collect(),
-        body: secrets.body.as_ref().map(|s| s.expose().to_owned()),
-        queue: secrets.queue.as_ref().map(|k| (k.id.clone(), k.secret.expose().to_owned())),
-    };
-    to_json(&written)
-}
-
-fn read_secrets(text: &str, id: EndpointId) -> Result<Secrets, StoreError> {
-    parse_secrets(text).ok_or_else(|| corrupt("endpoint", "secrets", id, "not a list of secrets"))
-}
-
-/// What [`write_secrets`] wrote. Errors of the parsers may quote what they read, so none of their words go on.
-pub(super) fn parse_secrets(text: &str) -> Option<Secrets> {
-    let written: WrittenSecrets = serde_json::from_str(text).ok()?;
-    let retired = |(text, until): &(String, i64)| Some((Secret::parse(text).ok()?, Timestamp::from_micros(*until)));
-    Some(Secrets {
-        current: Secret::parse(&written.current).ok()?,
-        retired: written.retired.iter().map(retired).collect::<Option<_>>()?,
-        body: written.body.map(BodySecret::new),
-        queue: written.queue.map(|(id, secret)| QueueKey { id, secret: SharedSecret::new(secret) }),
-    })
-}
-
-fn disabled_text(because: DisabledBecause) -> &'static str {
-    match because {
-        DisabledBecause::Asked => "asked",
-        DisabledBecause::Failing => "failing",
-        DisabledBecause::Gone => "gone",
-    }
-}
-
-fn read_disabled(text: &str, id: EndpointId) -> Result<DisabledBecause, StoreError> {
-    [DisabledBecause::Asked, DisabledBecause::Failing, DisabledBecause::Gone]
-        .into_iter()
-        .find(|because| disabled_text(*because) == text)
-        .ok_or_else(|| corrupt("endpoint", "disabled", id, text))
-}
-
-/// Where in an address its authority (user info, host, port) stands.
-fn authority(url: &str) -> std::ops::Range<usize> {
-    let start = url.find("://").map_or(url.len(), |at| at + 3);
-    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
-    start..end
-}
-
-/// An address without its user info, and the user info.
-pub(super) fn split_user_info(url: &str) -> (String, Option<&str>) {
-    let authority = authority(url);
-    let start = authority.start;
-    match url[authority].rfind('@') {
-        Some(at) => (format!("{}{}", &url[..start], &url[start + at + 1..]), Some(&url[start..start + at])),
-        None => (url.to_owned(), None),
-    }
-}
-
-/// The address that [`split_user_info`] took apart.
-pub(super) fn join_user_info(url: &str, user_info: &str) -> String {
-    let (before, after) = url.split_at(authority(url).start);
-    format!("{before}{user_info}@{after}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{seal::MainKey, sqlite::rows::assert_indexed};
+    use crate::sqlite::rows::assert_indexed;
 
     #[test]
     fn endpoints_are_found_by_index() {
         for sql in [BY_KEY, BY_ID, BY_UID, ALL, ASCENDING, DESCENDING] {
             assert_indexed(sql);
         }
-    }
-
-    #[test]
-    fn the_user_info_of_an_address_is_kept_apart_and_joined_as_it_was() {
-        for (url, bare, user_info) in [
-            ("https://u:p@host:8443/a?b=c@d#e", "https://host:8443/a?b=c@d#e", Some("u:p")),
-            ("https://host/user@mail", "https://host/user@mail", None),
-            ("https://u%40x@host/", "https://host/", Some("u%40x")),
-            ("https://@host/", "https://host/", Some("")),
-            ("https://host?x=@", "https://host?x=@", None),
-            ("arn:aws:sqs:eu-west-1:1:q", "arn:aws:sqs:eu-west-1:1:q", None),
-        ] {
-            let split = split_user_info(url);
-            assert_eq!((split.0.as_str(), split.1), (bare, user_info), "{url}");
-            if let Some(user_info) = user_info {
-                assert_eq!(join_user_info(bare, user_info), url);
-            }
-        }
-    }
-
-    #[test]
-    fn a_sealed_column_opens_in_its_own_place_only_and_its_error_hides_it() {
-        let sealer = Sealer::new(&MainKey::generate());
-        let (a, b) = (EndpointId(Ksuid([1; 20])), EndpointId(Ksuid([2; 20])));
-        let sealed = sealer.seal(b"hidden", &place("headers", a));
-        assert_eq!(open(&sealer, &sealed, "headers", a).unwrap(), "hidden");
-        assert!(open(&sealer, &sealed, "secrets", a).is_err());
-        assert!(open(&sealer, &sealed, "headers", b).is_err());
-        assert!(!read_secrets("hidden", a).unwrap_err().to_string().contains("hidden"));
     }
 }

@@ -1,9 +1,14 @@
 //! Key sets: one row for each application, each key sealed in its place.
 
 use super::{Sqlite, failed};
-use crate::{error::StoreError, key_sets::KeySets, seal::Sealer};
+use crate::{
+    encode::{open_key as opened, sealed_key as sealed},
+    error::StoreError,
+    key_sets::KeySets,
+    seal::Sealer,
+};
 use async_trait::async_trait;
-use domain::{AppKey, ApplicationId, BodyKey, KeySet, Timestamp};
+use domain::{AppKey, ApplicationId, KeySet, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use std::sync::Arc;
 
@@ -12,22 +17,6 @@ const SELECT: &str = "SELECT k.app, k.previous, k.current, k.next, k.rotated_at,
 
 const OLDEST: &str = "SELECT k.app FROM key_set k JOIN app a ON a.key = k.app AND a.deleted_at IS NULL
     WHERE k.rotated_at <= ?1 ORDER BY k.rotated_at LIMIT ?2";
-
-/// What a sealed key belongs to. Keys move from column to column, so the column is no part of it.
-fn place(app: AppKey) -> Vec<u8> {
-    format!("key_set {}", app.0).into_bytes()
-}
-
-fn sealed(sealer: &Sealer, app: AppKey, key: &BodyKey) -> Result<Vec<u8>, StoreError> {
-    let plain = serde_json::to_vec(key).map_err(|e| StoreError::Unavailable(e.to_string()))?;
-    Ok(sealer.seal(&plain, &place(app)))
-}
-
-fn opened(sealer: &Sealer, app: AppKey, column: &'static str, sealed: &[u8]) -> Result<BodyKey, StoreError> {
-    let corrupt = |problem: String| StoreError::Corrupt { table: "key_set", column, row: app.0.to_string(), problem };
-    let plain = sealer.open(sealed, &place(app)).map_err(|e| corrupt(e.to_string()))?;
-    serde_json::from_slice(&plain).map_err(|e| corrupt(e.to_string()))
-}
 
 /// A row as it is.
 struct Sealed {
@@ -82,8 +71,8 @@ impl KeySets for Sqlite {
     async fn save_key_set(&self, set: KeySet) -> Result<KeySet, StoreError> {
         let sealer: Arc<Sealer> = self.sealer.clone();
         self.write(move |tx| {
-            let previous = set.previous.as_ref().map(|key| sealed(&sealer, set.app, key)).transpose()?;
-            let (current, next) = (sealed(&sealer, set.app, &set.current)?, sealed(&sealer, set.app, &set.next)?);
+            let previous = set.previous.as_ref().map(|key| sealed(&sealer, set.app, key));
+            let (current, next) = (sealed(&sealer, set.app, &set.current), sealed(&sealer, set.app, &set.next));
             let rotated_at = set.rotated_at.as_micros();
             // A set that is there already, or that moved on, is left alone.
             let changed = if set.revision == 0 {

@@ -4,11 +4,16 @@ use super::{
     Sqlite, applications, failed, failed_or_taken,
     rows::{all, col, corrupt, execute, first, from_json, to_json},
 };
-use crate::{error::StoreError, lti::Lti, seal::Sealer};
+use crate::{
+    encode::{open_shared as open, sealed_shared as seal},
+    error::StoreError,
+    lti::Lti,
+    seal::Sealer,
+};
 use async_trait::async_trait;
 use domain::{
     AppKey, Timestamp,
-    lti::{DeveloperKey, GlobalId, Registration, RootAccount, SharedSecret, Subject, Tool, ToolGuid, ToolState},
+    lti::{DeveloperKey, GlobalId, Registration, RootAccount, Subject, Tool, ToolGuid, ToolState},
 };
 use rusqlite::{Connection, Row, params};
 
@@ -51,22 +56,6 @@ const TOOL: &str = tools!("t.guid = ?1");
 const TOOLS: &str = tools!("t.app = ?1 ORDER BY t.created_at, t.guid");
 const REGISTRATION: &str = registrations!("t.key = ?1");
 const REGISTRATIONS: &str = registrations!("t.app = ?1 ORDER BY t.created_at, t.key");
-
-/// What a sealed value belongs to: it opens nowhere else.
-fn place(table: &str, name: &str) -> Vec<u8> {
-    format!("{table}/{name}").into_bytes()
-}
-
-fn seal(sealer: &Sealer, secret: &SharedSecret, table: &str, name: &str) -> Vec<u8> {
-    sealer.seal(secret.expose().as_bytes(), &place(table, name))
-}
-
-fn open(sealer: &Sealer, sealed: &[u8], table: &'static str, name: &str) -> Result<SharedSecret, StoreError> {
-    let plain = sealer.open(sealed, &place(table, name)).map_err(|e| corrupt(table, "secret", name, e))?;
-    // The error of a conversion would show what should stay hidden.
-    let text = String::from_utf8(plain).map_err(|_| corrupt(table, "secret", name, "not a text"))?;
-    Ok(SharedSecret::new(text))
-}
 
 fn guid(table: &'static str, text: &str) -> Result<ToolGuid, StoreError> {
     text.parse().map_err(|e| corrupt(table, "guid", text, e))

@@ -8,6 +8,7 @@ mod answers;
 mod applications;
 mod attempts;
 mod audit;
+mod backup;
 mod claim;
 mod desk;
 mod endpoints;
@@ -21,6 +22,7 @@ mod queue;
 mod record;
 mod rows;
 mod sessions;
+mod source;
 mod tasks;
 mod webfilters;
 mod writer;
@@ -38,6 +40,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc};
+
+pub use backup::{backup, check};
+pub(crate) use source::{Source, SourceTable};
 use writer::{Tx, Writer};
 
 /// Read-only connections; lists wait for one, delivery never does.

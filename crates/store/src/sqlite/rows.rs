@@ -2,49 +2,20 @@
 //! with its place.
 
 use super::{Sqlite, failed};
+pub(super) use crate::encode::{corrupt, from_json, set_to_json, to_json};
 use crate::error::StoreError;
+pub(super) use crate::pages::Way;
 use bytes::Bytes;
 use domain::{
-    AppKey, Channel, Cursor, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, Order, OrderKey, PageOf,
-    PageQuery, Pick, Timestamp, Uid,
+    AppKey, Channel, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, OrderKey, PageOf, Pick, Timestamp,
+    Uid,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, types::FromSql};
-use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 
 /// The columns that [`message`] reads, in its order; `payload` is added where it is wanted.
 pub(super) const MESSAGE: &str =
     "m.key, m.tail, m.app, m.event_type, m.event_id, m.channels, m.order_key, m.created_at";
-
-/// A column whose text or bytes do not fit its type.
-pub(super) fn corrupt(
-    table: &'static str,
-    column: &'static str,
-    row: impl ToString,
-    problem: impl ToString,
-) -> StoreError {
-    StoreError::Corrupt { table, column, row: row.to_string(), problem: problem.to_string() }
-}
-
-/// Writes a set as JSON; nothing if it is empty.
-pub(super) fn set_to_json<T: Serialize>(set: &BTreeSet<T>) -> Option<String> {
-    if set.is_empty() { None } else { Some(to_json(set)) }
-}
-
-/// Writes a value of ours as JSON.
-pub(super) fn to_json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("our own types have text keys and no failing parts"))
-}
-
-/// Reads a JSON column.
-pub(super) fn from_json<T: DeserializeOwned>(
-    text: &str,
-    table: &'static str,
-    column: &'static str,
-    row: impl ToString,
-) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|e| corrupt(table, column, row, e))
-}
 
 /// Reads an id of 20 bytes.
 pub(super) fn ksuid(bytes: [u8; 20]) -> Ksuid {
@@ -142,57 +113,6 @@ pub(super) fn all<T>(
         items.push(read(row)?);
     }
     Ok(items)
-}
-
-/// How a page of a list by id or name is read: what lies beyond `bound`, and in which direction from there.
-pub(super) struct Way<B> {
-    /// Towards greater ones.
-    pub(super) ascending: bool,
-    /// Where to begin, itself left out; beyond the end of the list if the page has no cursor.
-    pub(super) bound: B,
-    /// The page was read against the list's order.
-    turned: bool,
-    limit: usize,
-}
-
-impl<B> Way<B> {
-    fn new<C>(page: PageQuery<C>, bound_at: impl FnOnce(C) -> B, least: B, greatest: B) -> Self {
-        let (turned, at) = match page.cursor {
-            None => (false, None),
-            Some(Cursor::After(at)) => (false, Some(at)),
-            Some(Cursor::Before(at)) => (true, Some(at)),
-        };
-        let ascending = (page.order == Order::Ascending) != turned;
-        let bound = at.map(bound_at).unwrap_or(if ascending { least } else { greatest });
-        Self { ascending, bound, turned, limit: page.limit }
-    }
-    /// How many rows to read: one more than the page holds, to know whether another page follows.
-    pub(super) fn rows(&self) -> i64 {
-        i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
-    }
-    /// The page in the list's order.
-    pub(super) fn cut<T>(&self, mut items: Vec<T>) -> PageOf<T> {
-        let more = items.len() > self.limit;
-        items.truncate(self.limit);
-        if self.turned {
-            items.reverse();
-        }
-        PageOf { items, more }
-    }
-}
-
-impl Way<Vec<u8>> {
-    /// For a list by id.
-    pub(super) fn by_id(page: PageQuery<Ksuid>) -> Self {
-        Self::new(page, |id| id.0.to_vec(), Vec::new(), vec![0xff; 21])
-    }
-}
-
-impl Way<String> {
-    /// For a list by name; every character of a name is less than DEL.
-    pub(super) fn by_name(page: PageQuery<EventTypeName>) -> Self {
-        Self::new(page, |name| name.as_str().to_owned(), String::new(), "\x7f".to_owned())
-    }
 }
 
 /// Rows looked at before the connection is given back to others that wait for one.

@@ -2,10 +2,11 @@
 //! that of endpoints is.
 
 use super::{
-    Sqlite, applications, endpoints, failed, failed_or_taken,
+    Sqlite, applications, failed, failed_or_taken,
     rows::{Way, all, col, corrupt, execute, exists, first, from_json, ksuid, to_json},
 };
 use crate::{
+    encode::{join_user_info, open_webfilter, parse_secrets, sealed_webfilter, split_user_info, write_secrets},
     error::StoreError,
     seal::Sealer,
     webfilters::{RunFilter, Webfilters},
@@ -161,7 +162,7 @@ fn create(conn: &Connection, sealer: &Sealer, mut new: Webfilter) -> Result<Webf
     if !applications::is_alive(conn, new.app)? {
         return Err(StoreError::NotFound);
     }
-    let (url, user_info) = endpoints::split_user_info(&new.url);
+    let (url, user_info) = split_user_info(&new.url);
     execute(
         conn,
         "INSERT INTO webfilter (app, id, uid, filter, url, user_info, secrets, settings, created_at, updated_at, revision)
@@ -172,8 +173,8 @@ fn create(conn: &Connection, sealer: &Sealer, mut new: Webfilter) -> Result<Webf
             new.uid.as_ref().map(Uid::as_str),
             new.filter.as_str(),
             url,
-            user_info.map(|u| sealer.seal(u.as_bytes(), &place("user_info", new.id))),
-            sealer.seal(endpoints::write_secrets(&new.secrets).as_bytes(), &place("secrets", new.id)),
+            user_info.map(|u| sealed_webfilter(sealer, u, "user_info", new.id)),
+            sealed_webfilter(sealer, &write_secrets(&new.secrets), "secrets", new.id),
             to_json(&new.settings),
             new.created_at.as_micros(),
             new.updated_at.as_micros(),
@@ -189,7 +190,7 @@ fn save(conn: &Connection, sealer: &Sealer, mut changed: Webfilter) -> Result<We
     if !applications::is_alive(conn, changed.app)? {
         return Err(StoreError::NotFound);
     }
-    let (url, user_info) = endpoints::split_user_info(&changed.url);
+    let (url, user_info) = split_user_info(&changed.url);
     let saved = execute(
         conn,
         "UPDATE webfilter SET uid = ?4, filter = ?5, url = ?6, user_info = ?7, secrets = ?8, settings = ?9,
@@ -202,8 +203,8 @@ fn save(conn: &Connection, sealer: &Sealer, mut changed: Webfilter) -> Result<We
             changed.uid.as_ref().map(Uid::as_str),
             changed.filter.as_str(),
             url,
-            user_info.map(|u| sealer.seal(u.as_bytes(), &place("user_info", changed.id))),
-            sealer.seal(endpoints::write_secrets(&changed.secrets).as_bytes(), &place("secrets", changed.id)),
+            user_info.map(|u| sealed_webfilter(sealer, u, "user_info", changed.id)),
+            sealed_webfilter(sealer, &write_secrets(&changed.secrets), "secrets", changed.id),
             to_json(&changed.settings),
             changed.updated_at.as_micros(),
         ],
@@ -218,24 +219,13 @@ fn save(conn: &Connection, sealer: &Sealer, mut changed: Webfilter) -> Result<We
     Ok(changed)
 }
 
-/// What a sealed value belongs to: it opens nowhere else.
-fn place(column: &str, id: WebfilterId) -> Vec<u8> {
-    format!("webfilter/{column}/{id}").into_bytes()
-}
-
-fn open(sealer: &Sealer, sealed: &[u8], column: &'static str, id: WebfilterId) -> Result<String, StoreError> {
-    let plain = sealer.open(sealed, &place(column, id)).map_err(|e| corrupt("webfilter", column, id, e))?;
-    // The error of a conversion would show what should stay hidden.
-    String::from_utf8(plain).map_err(|_| corrupt("webfilter", column, id, "not a text"))
-}
-
 fn webfilter(row: &Row<'_>, sealer: &Sealer) -> Result<Webfilter, StoreError> {
     let id = WebfilterId(ksuid(col(row, 2)?));
     let uid: Option<String> = col(row, 3)?;
     let filter: String = col(row, 4)?;
     let url: String = col(row, 5)?;
     let user_info: Option<Vec<u8>> = col(row, 6)?;
-    let secrets = open(sealer, &col::<Vec<u8>>(row, 7)?, "secrets", id)?;
+    let secrets = open_webfilter(sealer, &col::<Vec<u8>>(row, 7)?, "secrets", id)?;
     Ok(Webfilter {
         key: WebfilterKey(col(row, 0)?),
         app: AppKey(col(row, 1)?),
@@ -243,11 +233,10 @@ fn webfilter(row: &Row<'_>, sealer: &Sealer) -> Result<Webfilter, StoreError> {
         uid: uid.map(|u| Uid::new(&u)).transpose().map_err(|e| corrupt("webfilter", "uid", id, e))?,
         filter: FilterName::new(&filter).map_err(|e| corrupt("webfilter", "filter", id, e))?,
         url: match user_info {
-            Some(sealed) => endpoints::join_user_info(&url, &open(sealer, &sealed, "user_info", id)?),
+            Some(sealed) => join_user_info(&url, &open_webfilter(sealer, &sealed, "user_info", id)?),
             None => url,
         },
-        secrets: endpoints::parse_secrets(&secrets)
-            .ok_or_else(|| corrupt("webfilter", "secrets", id, "not a list of secrets"))?,
+        secrets: parse_secrets(&secrets).ok_or_else(|| corrupt("webfilter", "secrets", id, "not a list of secrets"))?,
         settings: from_json(&col::<String>(row, 8)?, "webfilter", "settings", id)?,
         created_at: Timestamp::from_micros(col(row, 9)?),
         updated_at: Timestamp::from_micros(col(row, 10)?),

@@ -1,4 +1,6 @@
-//! The embedded engine against the behaviour suite, and what it does in its own way.
+//! Both engines against the behaviour suite, and what the embedded one does in its own way.
+
+mod postgres;
 
 use async_trait::async_trait;
 use domain::{
@@ -150,7 +152,7 @@ async fn nothing_is_left_of_what_was_removed_long_ago() {
     let now = Timestamp::parse("2026-01-02T03:04:05Z").expect("a time");
     store.delete_application(removed.key, now).await.expect("removed");
     store.delete_endpoint(kept.key, gone.key, now).await.expect("removed");
-    let purge = |rows_before| Purge { now, payload_hour: 0, rows_before, answers_before: now, limit: 1 };
+    let purge = |rows_before| Purge { now, payload_hour: 0, rows_before, answers_before: now, limit: 1, lazily: false };
     for _ in 0..4 {
         store.purge(purge(now)).await.expect("a step");
     }
