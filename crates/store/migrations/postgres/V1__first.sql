@@ -137,6 +137,8 @@ CREATE TABLE delivery (
     CONSTRAINT delivery_leased CHECK ((state = 1) = (lease IS NOT NULL))
 ) PARTITION BY RANGE (message);
 CREATE INDEX delivery_due ON delivery (app, endpoint, queue, due_at) WHERE state = 0;
+-- For lists and counts of what ended badly: few among millions that were delivered.
+CREATE INDEX delivery_ended ON delivery (app, endpoint, state, message) WHERE state IN (3, 4);
 CREATE INDEX delivery_lease ON delivery (lease, due_at) WHERE state = 1;
 CREATE INDEX delivery_order ON delivery (app, endpoint, order_key, message)
     WHERE order_key IS NOT NULL AND state IN (0, 1, 5);

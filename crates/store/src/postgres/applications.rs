@@ -4,6 +4,7 @@
 use super::{
     Postgres,
     connect::Conn,
+    pool::Pool,
     rows::{self, from_json, to_json},
 };
 use crate::{
@@ -33,6 +34,7 @@ macro_rules! select {
 const BY_KEY: &str = select!("key = $1");
 const BY_ID: &str = select!("org = $1 AND id = $2");
 const BY_UID: &str = select!("org = $1 AND uid = $2 AND uid IS NOT NULL");
+const BY_ID_ALONE: &str = select!("id = $1");
 const ASCENDING: &str = select!("org = $1 AND id > $2 ORDER BY id LIMIT $3");
 const DESCENDING: &str = select!("org = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
 const INSERT: &str = "INSERT INTO app (id, org, uid, name, throttle_rate, metadata, options, created_at, updated_at,
@@ -62,6 +64,12 @@ fn application(row: &Row) -> Result<Application, StoreError> {
         updated_at: Timestamp::from_micros(rows::col(row, 9)?),
         revision: rows::col(row, 10)?,
     })
+}
+
+/// An application by its id alone, if its catalogue is public.
+pub(super) async fn public_by_id(pool: &Pool, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+    let found = pool.read_first(BY_ID_ALONE, &[&&id.0.0[..]]).await?.map(|row| application(&row)).transpose()?;
+    Ok(found.filter(|app| app.options.public_catalogue))
 }
 
 /// Whether an application is there and not deleted.

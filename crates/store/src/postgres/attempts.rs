@@ -153,7 +153,12 @@ impl Postgres {
         Ok(bounds.page(self.attempts_by_key(app, &keys, with_content).await?, more))
     }
 
-    async fn attempts_by_key(&self, app: AppKey, keys: &[i64], with_content: bool) -> Result<Vec<Attempt>, StoreError> {
+    pub(super) async fn attempts_by_key(
+        &self,
+        app: AppKey,
+        keys: &[i64],
+        with_content: bool,
+    ) -> Result<Vec<Attempt>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -166,21 +166,13 @@ impl Postgres {
     }
 
     pub(super) async fn cancel(&self, to: EndpointRef, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let before = Ksuid::lowest_at(before).head();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let tx = self.pool.begin().await?;
         locks::take(&tx, vec![locks::of_endpoint(to)]).await?;
-        let found = tx.all(CANCELLABLE, &[&to.app.0, &to.endpoint.0, &before, &limit]).await?;
-        let messages: Vec<i64> = found.iter().map(|row| rows::col(row, 0)).collect::<Result<_, _>>()?;
-        tx.execute(CANCEL, &[&to.app.0, &to.endpoint.0, &messages]).await?;
-        // A key whose open deliveries are gone lets its next one go.
-        let keys: Vec<Option<&str>> = found.iter().map(|row| rows::col(row, 1)).collect::<Result<_, _>>()?;
-        let keys = keys.into_iter().flatten().map(|key| (to, key, Timestamp::from_micros(0))).collect();
         let mut commit = Commit::default();
-        release_first_held(&tx, keys, &mut commit).await?;
+        let cancelled = cancel_some(&tx, to, before, limit, &mut commit).await?;
         tx.commit().await?;
         self.tell(commit);
-        Ok(found.len())
+        Ok(cancelled)
     }
 
     /// Tells the engine what a commit brought about.
@@ -190,6 +182,27 @@ impl Postgres {
             let _ = self.commits.send(commit);
         }
     }
+}
+
+/// Cancels up to `limit` deliveries of an endpoint that are waiting or held, of messages made before `before`, in a
+/// transaction that holds the endpoint's lock.
+pub(super) async fn cancel_some(
+    tx: &Tx,
+    to: EndpointRef,
+    before: Timestamp,
+    limit: usize,
+    commit: &mut Commit,
+) -> Result<usize, StoreError> {
+    let before = Ksuid::lowest_at(before).head();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = tx.all(CANCELLABLE, &[&to.app.0, &to.endpoint.0, &before, &limit]).await?;
+    let messages: Vec<i64> = found.iter().map(|row| rows::col(row, 0)).collect::<Result<_, _>>()?;
+    tx.execute(CANCEL, &[&to.app.0, &to.endpoint.0, &messages]).await?;
+    // A key whose open deliveries are gone lets its next one go.
+    let keys: Vec<Option<&str>> = found.iter().map(|row| rows::col(row, 1)).collect::<Result<_, _>>()?;
+    let keys = keys.into_iter().flatten().map(|key| (to, key, Timestamp::from_micros(0))).collect();
+    release_first_held(tx, keys, commit).await?;
+    Ok(found.len())
 }
 
 /// Endpoints with deliveries that nobody holds, and when the first of each is due.

@@ -11,6 +11,7 @@ mod attempts;
 mod audit;
 mod claim;
 mod connect;
+mod desk;
 mod endpoints;
 mod event_types;
 mod examine;

@@ -3,7 +3,7 @@
 
 use super::{
     Postgres,
-    claim::manual_tries,
+    claim::{cancel_some, manual_tries},
     locks,
     pool::Tx,
     rows::{self, message_columns},
@@ -148,14 +148,19 @@ impl Postgres {
         let row = tx.first(AT, &[&&id.0.0[..]]).await?.ok_or(StoreError::NotFound)?;
         let (kind, until, position): (&str, i64, i64) = (rows::col(&row, 0)?, rows::col(&row, 1)?, rows::col(&row, 2)?);
         let kind = TaskKind::from_text(kind).ok_or_else(|| rows::corrupt("task", "kind", id, kind))?;
-        let until = Ksuid::lowest_at(Timestamp::from_micros(until)).head();
-        let page = match kind {
-            TaskKind::Recover => failed_ones(&tx, to, position, until, limit).await?,
-            TaskKind::ReplayMissing => missing_ones(&tx, endpoint, position, until, limit).await?,
-        };
+        let until = Timestamp::from_micros(until);
+        let end = Ksuid::lowest_at(until).head();
         let mut commit = Commit::default();
+        let page = match kind {
+            TaskKind::Recover => failed_ones(&tx, to, position, end, limit).await?,
+            TaskKind::ReplayMissing => missing_ones(&tx, endpoint, position, end, limit).await?,
+            TaskKind::CancelWaiting => {
+                let taken = cancel_some(&tx, to, until, limit, &mut commit).await?;
+                Page { taken, messages: Vec::new(), position, last: taken < limit }
+            }
+        };
         manual_tries(&tx, to, &page.messages, now, &mut commit).await?;
-        let sent = page.messages.len() as i64;
+        let sent = page.taken as i64;
         tx.execute(MOVE_ON, &[&&id.0.0[..], &page.position, &sent, &now.as_micros(), &page.last]).await?;
         tx.commit().await?;
         self.tell(commit);
@@ -169,6 +174,9 @@ impl Postgres {
 
 /// What a step found among the rows that it looked at.
 struct Page {
+    /// How many it takes up.
+    taken: usize,
+    /// Those to try.
     messages: Vec<i64>,
     /// The last row looked at.
     position: i64,
@@ -197,9 +205,6 @@ async fn missing_ones(tx: &Tx, e: &Endpoint, position: i64, until: i64, limit: u
 }
 
 fn page_of(seen: Vec<(i64, bool)>, position: i64, limit: usize) -> Page {
-    Page {
-        position: seen.last().map_or(position, |s| s.0),
-        last: seen.len() < limit,
-        messages: seen.iter().filter(|s| s.1).map(|s| s.0).collect(),
-    }
+    let messages: Vec<i64> = seen.iter().filter(|s| s.1).map(|s| s.0).collect();
+    Page { taken: messages.len(), messages, position: seen.last().map_or(position, |s| s.0), last: seen.len() < limit }
 }
