@@ -259,7 +259,7 @@ test("the log is filtered, and the filter is in the address", async () => {
   await page.locator("select#status").selectOption("delivered");
   await button("Filter").click();
   assert.match(page.url(), /status=delivered/);
-  await page.getByText("No attempts like these.").waitFor();
+  await page.getByText("No deliveries like these.").waitFor();
   await page.locator("select#status").selectOption("failed");
   await button("Filter").click();
   assert.ok((await page.locator("tbody tr").count()) >= 1);
@@ -274,13 +274,13 @@ test("switching off and on, recovering, and replaying what was missed", async ()
   await button("Switch on").click();
   await page.getByText("The endpoint is switched on.").waitFor();
   await page.getByLabel("More about this endpoint").click();
-  await link("Recover failed messages…").click();
-  await page.getByRole("dialog").getByRole("button", { name: "Recover failed messages" }).click();
-  await page.getByText("It runs in the background.").waitFor();
+  await link("Resend failed messages…").first().click();
+  await page.getByRole("dialog").getByRole("button", { name: /^Resend \d+ failed message/ }).click();
+  await page.getByRole("heading", { name: "Failed messages were resent" }).waitFor();
   await go(`${endpoint}/replay-missing`);
-  await page.getByLabel("Since").selectOption("");
+  await page.getByLabel("Since").selectOption("own");
   await page.getByLabel(/Time of my own/).fill("tomorrow");
-  await button("Replay missing messages").click();
+  await button("Count").click();
   assert.match(await page.getByRole("alert").innerText(), /Give a date and time/);
 });
 

@@ -97,9 +97,18 @@ def test_settings_come_from_the_environment_and_from_the_platforms_files(monkeyp
     production.plugin_settings(platform)
     assert (platform.SCHOOLBELL_URL, platform.SCHOOLBELL_APP) == ("http://bell:8484/", "mine")
     assert (platform.SCHOOLBELL_TIMEOUT, platform.SCHOOLBELL_TOKEN) == (3, "secret")
-    assert platform.SCHOOLBELL_OUTBOX.endswith("schoolbell-outbox-platform.sqlite3")
     for_tests.plugin_settings(platform)
     assert platform.SCHOOLBELL_URL == ""
+
+
+def test_each_service_has_an_outbox_of_its_own_unless_the_operator_says_where(settings_of):
+    from openedx_schoolbell.config import config
+
+    for service in ("lms", "cms"):
+        settings_of(SERVICE_VARIANT=service, SCHOOLBELL_OUTBOX="")
+        assert config().outbox.endswith(f"/schoolbell-outbox-{service}.sqlite3")
+    settings_of(SCHOOLBELL_OUTBOX="/somewhere/else")
+    assert config().outbox == "/somewhere/else"
 
 
 class Thing:

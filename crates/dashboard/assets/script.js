@@ -23,8 +23,8 @@
       const part = page.querySelector("[data-confirm]");
       if (!part) throw new Error("no confirmation there");
       dialog.replaceChildren(document.adoptNode(part));
-      dialog.showModal();
-      dialog.querySelector("[data-close], button")?.focus();
+      if (!dialog.open) dialog.showModal();
+      dialog.querySelector("[data-close]")?.focus();
     } catch { location.href = link.href; }
   };
 
@@ -36,6 +36,15 @@
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); open(link); }
     if (at("dialog [data-close]")) { event.preventDefault(); dialog.close(); }
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  // Counting again in a dialog stays in the dialog.
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("dialog form[data-count]");
+    if (form) { event.preventDefault(); open({ href: `${form.action}?${new URLSearchParams(new FormData(form))}` }); }
+  });
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("select")?.closest("form[data-count]");
+    if (form && event.target.value !== "own") { form.elements.at.value = ""; form.requestSubmit(); }
   });
   document.addEventListener("keydown", (event) => {
     const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
@@ -69,6 +78,40 @@
     const every = Math.min(...parts.map((p) => Number(p.dataset.live)));
     setInterval(() => { const left = parts.filter((p) => !("done" in p.dataset)); if (left.length) refresh(left); }, every);
   }
+
+  // On a phone the rooms are behind a button.
+  const rail = document.querySelector(".rail");
+  const rooms = document.getElementById("rooms");
+  if (rail && rooms) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "rooms-button";
+    button.textContent = "Menu";
+    button.setAttribute("aria-controls", "rooms");
+    const fold = (open) => { rail.classList.toggle("open", open); button.setAttribute("aria-expanded", String(open)); };
+    button.addEventListener("click", () => fold(!rail.classList.contains("open")));
+    rail.addEventListener("keydown", (e) => { if (e.key === "Escape" && rail.classList.contains("open")) { fold(false); button.focus(); } });
+    rooms.before(button);
+    rail.classList.add("folds");
+    fold(false);
+  }
+
+  // The switcher lists other applications when it is opened.
+  const switcher = document.querySelector("details[data-switch]");
+  switcher?.addEventListener("toggle", async () => {
+    if (!switcher.open || "filled" in switcher.dataset) return;
+    switcher.dataset.filled = "";
+    try {
+      const list = new DOMParser().parseFromString(await (await fetch(switcher.dataset.switch, { headers: { "x-refresh": "1" } })).text(), "text/html");
+      const links = [...list.querySelectorAll("table td:first-child a.row")].map((found) => {
+        const link = document.createElement("a");
+        link.href = found.getAttribute("href");
+        link.textContent = found.textContent;
+        return link;
+      });
+      switcher.querySelector("div").prepend(...links);
+    } catch { /* The link to all of them is there. */ }
+  });
 
   // Groups that tick all of theirs, a search, and a count.
   for (const tree of document.querySelectorAll("[data-tree]")) {

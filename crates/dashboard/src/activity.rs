@@ -1,31 +1,47 @@
-//! What happened at an endpoint over the last day: a chart drawn here, and the same numbers as a table.
+//! What happened at an endpoint over time: charts drawn here, and the same numbers as a table.
 
 use crate::{
     endpoint::{Head, address, frame},
+    form::Query,
     page::{Frame, Page, show as render},
     session::Visitor,
+    words::thousands,
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::Timestamp;
+use service::desk::Stretch;
 use std::time::Duration;
 
-const HOUR: i64 = 3600;
-const HOURS: i64 = 24;
-/// The chart's height in its own units.
+const HOUR: Duration = Duration::from_secs(3600);
+/// The charts' height and width in their own units.
 const HEIGHT: u64 = 160;
+const WIDTH: usize = 680;
+/// Where the axis is.
+const LEFT: usize = 40;
 
-/// An hour of the chart.
+/// A stretch of time in the charts.
 struct Bar {
     label: String,
     exact: String,
     delivered: u64,
     failed: u64,
     x: usize,
+    middle: usize,
+    width: usize,
     y_delivered: u64,
     h_delivered: u64,
     y_failed: u64,
     h_failed: u64,
+    took: Option<Times>,
+}
+
+/// How long successes of a stretch took.
+struct Times {
+    half: u32,
+    most: u32,
+    y_half: u64,
+    h_half: u64,
+    y_most: u64,
 }
 
 #[derive(Template)]
@@ -33,71 +49,96 @@ struct Bar {
 struct ActivityPage {
     frame: Frame,
     head: Head,
+    week: bool,
     bars: Vec<Bar>,
-    top: u64,
-    delivered: u64,
-    failed: u64,
+    top: String,
+    top_ms: u32,
+    /// Whether anything was answered well.
+    timed: bool,
+    delivered: String,
+    failed: String,
 }
 
-pub(crate) async fn show(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>) -> Page {
+pub(crate) async fn show(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>, Query(query): Query) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
-    let now = visitor.now();
-    let first = now.as_seconds().div_euclid(HOUR) - (HOURS - 1);
-    let mut counts = Vec::new();
-    for hour in first..first + HOURS {
-        let from = Timestamp::from_micros(hour * HOUR * 1_000_000);
-        let until = from.plus(Duration::from_secs(HOUR.unsigned_abs()));
-        let until = (until <= now).then_some(until);
-        let stats = visitor.service().endpoint_stats(&scope, &endpoint, Some(from), until).await?;
-        counts.push((from, stats.success, stats.fail));
-    }
-    let (bars, top) = bars(&counts);
+    let week = query.get("range") == "7d";
+    let (width, count) = if week { (HOUR * 6, 28) } else { (HOUR, 24) };
+    let stretches = visitor.service().activity(&scope, &e, width, count, true).await?;
+    let (bars, top, top_ms) = bars(&stretches, week);
     render(&ActivityPage {
         frame: frame(&visitor, scope.application(), format!("Activity of {}", address(&e))),
         head: Head::read(&visitor, &scope, &e, "activity").await?,
-        delivered: bars.iter().map(|b| b.delivered).sum(),
-        failed: bars.iter().map(|b| b.failed).sum(),
+        week,
+        delivered: thousands(bars.iter().map(|b| b.delivered).sum()),
+        failed: thousands(bars.iter().map(|b| b.failed).sum()),
+        timed: bars.iter().any(|b| b.took.is_some()),
         bars,
-        top,
+        top: thousands(top),
+        top_ms,
     })
 }
 
-/// Bars from zero, failed above delivered, and the number at the top of the axis.
-fn bars(counts: &[(Timestamp, u64, u64)]) -> (Vec<Bar>, u64) {
-    let top = counts.iter().map(|(_, ok, bad)| ok + bad).max().unwrap_or(0).max(1);
+/// Bars from zero, failed above delivered, and the numbers at the tops of the axes.
+fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u32) {
+    let top = stretches.iter().map(|s| s.success + s.fail).max().unwrap_or(0).max(1);
+    let top_ms = stretches.iter().filter_map(|s| s.took).map(|t| t.most_ms).max().unwrap_or(0).max(1);
     // Something that happened is always seen.
-    let height = |n: u64| if n == 0 { 0 } else { (n * HEIGHT / top).max(2) };
-    let bars = counts.iter().enumerate().map(|(i, (from, delivered, failed))| {
-        let (h_delivered, h_failed) = (height(*delivered), height(*failed));
-        let iso = from.to_string();
+    let height = |n: u64, top: u64| if n == 0 { 0 } else { (n * HEIGHT / top).max(2) };
+    let each = WIDTH / stretches.len().max(1);
+    let every = 4;
+    let bars = stretches.iter().enumerate().map(|(i, s)| {
+        let (h_delivered, h_failed) = (height(s.success, top), height(s.fail, top));
+        let iso = s.from.to_string();
+        let part = |range: std::ops::Range<usize>| iso.get(range).unwrap_or_default().to_owned();
+        let label = match (i % every == every - 1, week) {
+            (false, _) => String::new(),
+            (true, true) => part(5..10),
+            (true, false) => part(11..16),
+        };
+        let x = LEFT + i * each;
         Bar {
-            label: iso.get(11..16).unwrap_or_default().to_owned(),
-            exact: format!("{} UTC", iso.get(..16).unwrap_or_default().replace('T', " ")),
-            delivered: *delivered,
-            failed: *failed,
-            x: 40 + i * 28,
+            label,
+            exact: format!("{} UTC", part(0..16).replace('T', " ")),
+            delivered: s.success,
+            failed: s.fail,
+            x,
+            middle: x + (each - 6) / 2,
+            width: each - 6,
             y_delivered: HEIGHT.saturating_sub(h_delivered),
             h_delivered,
             y_failed: HEIGHT.saturating_sub(h_delivered + h_failed),
             h_failed,
+            took: s.took.map(|t| {
+                let (h_half, h_most) = (
+                    height(u64::from(t.half_ms.max(1)), u64::from(top_ms)),
+                    height(u64::from(t.most_ms.max(1)), u64::from(top_ms)),
+                );
+                Times { half: t.half_ms, most: t.most_ms, y_half: HEIGHT - h_half, h_half, y_most: HEIGHT - h_most }
+            }),
         }
     });
-    (bars.collect(), top)
+    (bars.collect(), top, top_ms)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::Timestamp;
+    use service::desk::Took;
 
     #[test]
     fn bars_begin_at_zero_and_show_single_events() {
-        let at = Timestamp::parse("2026-05-01T09:00:00Z").unwrap();
-        let (bars, top) = bars(&[(at, 0, 0), (at, 1_000, 0), (at, 998, 1)]);
-        assert_eq!(top, 1_000);
+        let from = Timestamp::parse("2026-05-01T09:00:00Z").unwrap();
+        let of = |success, fail, took| Stretch { from, success, fail, took };
+        let took = Some(Took { half_ms: 10, most_ms: 40 });
+        let (bars, top, top_ms) = bars(&[of(0, 0, None), of(1_000, 0, took), of(998, 1, None), of(0, 0, None)], false);
+        assert_eq!((top, top_ms), (1_000, 40));
         assert_eq!((bars[0].h_delivered, bars[0].h_failed), (0, 0));
         assert_eq!((bars[1].y_delivered, bars[1].h_delivered), (0, HEIGHT));
         assert_eq!(bars[2].h_failed, 2);
-        assert_eq!((bars[0].label.as_str(), bars[0].exact.as_str()), ("09:00", "2026-05-01 09:00 UTC"));
+        let took = bars[1].took.as_ref().unwrap();
+        assert_eq!((took.y_most, took.h_half), (0, HEIGHT / 4));
+        assert_eq!((bars[3].label.as_str(), bars[0].exact.as_str()), ("09:00", "2026-05-01 09:00 UTC"));
     }
 }

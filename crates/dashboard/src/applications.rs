@@ -1,7 +1,6 @@
 //! Applications: the list, making one, its settings, its end.
 
 use crate::{
-    endpoints::all_endpoints,
     form::{Form, Query, link},
     health,
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, problem_of, show},
@@ -57,6 +56,7 @@ struct FormPage {
     uid_problem: String,
     problem: String,
     id: String,
+    public: bool,
     may_delete: bool,
     /// Days that payloads and attempts are kept, if the application says so itself.
     payload_days: String,
@@ -85,8 +85,8 @@ pub(crate) async fn list(visitor: Visitor, Query(query): Query) -> Page {
     let mut rows = Vec::new();
     for app in &applications.items {
         let scope = visitor.service().open(&visitor.actor, &app.id.to_string()).await?;
-        let endpoints = all_endpoints(&visitor, &scope).await?;
-        let (mark, health) = health::of_application(&endpoints);
+        let endpoints = &scope.entry().endpoints;
+        let (mark, health) = health::of_application(endpoints);
         rows.push(Row {
             name: app.name.clone(),
             id: app.id.to_string(),
@@ -193,6 +193,7 @@ fn settings_form(visitor: &Visitor, app: &domain::Application) -> FormPage {
         platform: app.options.platform.clone().unwrap_or_default(),
         rate: app.throttle_rate.map(|r| r.to_string()).unwrap_or_default(),
         id: app.id.to_string(),
+        public: app.options.public_catalogue,
         may_delete: visitor.is_operator(),
         payload_days: app.options.retention.payload_days.map(|d| d.to_string()).unwrap_or_default(),
         attempt_days: app.options.retention.attempt_days.map(|d| d.to_string()).unwrap_or_default(),
@@ -209,6 +210,7 @@ pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): 
         ..ApplicationChange::default()
     };
     change.extras.platform = Patch::replace(form.some("platform"));
+    change.extras.public_catalogue = Patch::Set(form.ticked("public"));
     let retention = Retention { payload_days: days(&form, "payload_days"), attempt_days: days(&form, "attempt_days") };
     change.extras.retention = Patch::Set(retention);
     match visitor.service().patch_application(&scope, change).await {
@@ -226,7 +228,7 @@ pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): 
 pub(crate) async fn confirm_delete(visitor: Visitor, Path(app): Path<String>) -> Page {
     let scope = visitor.service().open_managed(&visitor.actor, &app).await?;
     let app = scope.application();
-    let endpoints = all_endpoints(&visitor, &scope).await?.len();
+    let endpoints = scope.entry().endpoints.len();
     show(&ConfirmPage {
         frame: Frame::of(&visitor, app, Room::Settings, format!("Delete {}?", app.name)),
         text: vec![

@@ -3,7 +3,6 @@
 
 use crate::{
     endpoint::{address, path},
-    endpoints::all_endpoints,
     form::{Fields, Form},
     health,
     page::{Answer, Frame, Page, PageError, Room, app_path, go, in_words, is_about_input, show as render},
@@ -23,6 +22,9 @@ use service::{
 
 /// The longer choice.
 const PATIENT: &str = "patient";
+
+/// Endpoints at most on the page.
+const MOST: usize = 100;
 
 /// A choice of how long to try.
 struct Choice {
@@ -102,7 +104,8 @@ async fn page(visitor: &Visitor, scope: &AppScope) -> Result<ClassroomPage, Page
         return Err(PageError::NotFound);
     }
     let mut endpoints = Vec::new();
-    for e in all_endpoints(visitor, scope).await?.iter().filter(|e| e.secrets.body.is_some()) {
+    // In memory already, with all that belongs to the application.
+    for e in scope.entry().endpoints.iter().rev().filter(|e| e.secrets.body.is_some()).take(MOST) {
         endpoints.push(settings(visitor, scope, e).await?);
     }
     Ok(ClassroomPage {

@@ -1,7 +1,6 @@
-//! One endpoint: how it is doing, testing it, its log.
+//! One endpoint: how it is doing, and testing it.
 
 use crate::{
-    applications::around,
     events::catalogue,
     form::{Fields, Form, Query, link},
     health::{self, Health},
@@ -13,11 +12,9 @@ use crate::{
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
 use bytes::Bytes;
-use domain::{Application, Attempt, AttemptId, AttemptStatus, Cursor, Endpoint, Trigger};
-use service::{AppScope, Capability, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
+use domain::{Application, Attempt, AttemptStatus, Endpoint, TaskKind, Trigger};
+use service::{AppScope, Capability, ServiceError, Window, attempts::AttemptsLike, sent::SentHeaders};
 use std::collections::HashMap;
-
-const PAGE: usize = 25;
 
 /// The address of an endpoint's page.
 pub(crate) fn path(app: &Application, endpoint: &Endpoint) -> String {
@@ -46,6 +43,8 @@ pub(crate) struct Head {
     pub(crate) may_manage: bool,
     pub(crate) may_send: bool,
     pub(crate) tab: &'static str,
+    /// Repairs that are under way: address and words.
+    pub(crate) running: Vec<(String, &'static str)>,
 }
 
 impl Head {
@@ -55,8 +54,16 @@ impl Head {
         endpoint: &Endpoint,
         tab: &'static str,
     ) -> Result<Self, ServiceError> {
+        let here = path(scope.application(), endpoint);
+        let running = visitor.service().running_tasks_to(scope, endpoint).await?;
+        let words = |kind| match kind {
+            TaskKind::Recover => "Failed messages are being resent.",
+            TaskKind::ReplayMissing => "Missing messages are being sent.",
+            TaskKind::CancelWaiting => "What waits is being cancelled.",
+        };
         Ok(Self {
-            path: path(scope.application(), endpoint),
+            running: running.iter().map(|t| (format!("{here}/tasks/{}", t.id), words(t.kind))).collect(),
+            path: here,
             app_path: app_path(scope.application()),
             address: address(endpoint),
             id: endpoint.id.to_string(),
@@ -184,55 +191,6 @@ async fn rows(visitor: &Visitor, scope: &AppScope, attempts: &[Attempt]) -> Resu
 }
 
 #[derive(Template)]
-#[template(path = "endpoint_logs.html")]
-struct LogsPage {
-    frame: Frame,
-    head: Head,
-    rows: Vec<Row>,
-    status: String,
-    event: String,
-    types: Vec<String>,
-    newer: String,
-    older: String,
-}
-
-pub(crate) async fn logs(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>, Query(query): Query) -> Page {
-    let scope = visitor.service().open(&visitor.actor, &app).await?;
-    let e = visitor.service().endpoint(&scope, &endpoint).await?;
-    let id = |text: &str| text.parse::<AttemptId>().ok().map(|id| id.0);
-    let cursor = id(query.get("older")).map(Cursor::After).or_else(|| id(query.get("newer")).map(Cursor::Before));
-    let (status, event) = (query.get("status").to_owned(), query.get("event").to_owned());
-    let like = AttemptsLike {
-        status: match status.as_str() {
-            "delivered" => Some(AttemptStatus::Success),
-            "failed" => Some(AttemptStatus::Fail),
-            _ => None,
-        },
-        status_code_class: None,
-        messages: MessagesOf { event_types: query.some("event").into_iter().collect(), channel: None },
-    };
-    let window = Window { cursor: cursor.clone(), ..Window::newest(PAGE) };
-    let attempts = visitor.service().attempts_to_endpoint(&scope, &e.id.to_string(), &window, &like, false).await?;
-    let head = Head::read(&visitor, &scope, &e, "logs").await?;
-    let here = format!("{}/logs", head.path);
-    let (newer, older) = around(&cursor, attempts.more);
-    let to = |name, attempt: Option<&Attempt>| {
-        let id = attempt.map(|a| a.id.to_string()).unwrap_or_default();
-        link(&here, &[("status", &status), ("event", &event), (name, &id)])
-    };
-    show(&LogsPage {
-        frame: frame(&visitor, scope.application(), format!("Log of {}", head.address)),
-        newer: if newer { to("newer", attempts.items.first()) } else { String::new() },
-        older: if older { to("older", attempts.items.last()) } else { String::new() },
-        rows: rows(&visitor, &scope, &attempts.items).await?,
-        types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
-        status,
-        event,
-        head,
-    })
-}
-
-#[derive(Template)]
 #[template(path = "endpoint_testing.html")]
 struct TestingPage {
     frame: Frame,
@@ -266,12 +224,26 @@ pub(crate) struct AnswerShown {
     pub(crate) manual: bool,
     pub(crate) url: String,
     pub(crate) id: String,
+    /// The request's headers, secrets masked; none if the endpoint is gone.
+    pub(crate) sent: Vec<(String, String)>,
+    /// Whether the endpoint changed since, so that they may have been others.
+    pub(crate) changed: bool,
 }
 
 impl AnswerShown {
-    /// For somebody who may see answers, or not.
-    pub(crate) fn to(may_see: bool, attempt: &Attempt, now: domain::Timestamp) -> Self {
-        let shown = Self::of(attempt, now);
+    /// With what was sent, if its endpoint is still there; for somebody who may see answers, or not.
+    pub(crate) fn with_request(
+        may_see: bool,
+        a: &Attempt,
+        now: domain::Timestamp,
+        e: &Endpoint,
+        sent: Option<&SentHeaders>,
+    ) -> Self {
+        let shown = Self {
+            sent: sent.map(|s| s.at(a.at)).unwrap_or_default(),
+            changed: e.updated_at > a.at,
+            ..Self::of(a, now)
+        };
         if may_see { shown } else { Self { answer: "Your role does not show answers.".to_owned(), ..shown } }
     }
     pub(crate) fn of(a: &Attempt, now: domain::Timestamp) -> Self {
@@ -288,6 +260,8 @@ impl AnswerShown {
             manual: a.trigger == Trigger::Manual,
             url: a.url.clone(),
             id: a.id.to_string(),
+            sent: Vec::new(),
+            changed: false,
         }
     }
 }
@@ -311,7 +285,11 @@ async fn testing_page(
         let endpoint = head.id.as_str();
         let attempts =
             visitor.service().attempts_of_message(scope, &message, Some(endpoint), &window, &like, true).await?;
-        let answers = attempts.items.iter().map(|a| AnswerShown::of(a, visitor.now())).collect();
+        let known = visitor.service().message(scope, &message, false).await?;
+        let may_see = visitor.may(service::Permission::SeePayloads);
+        let headers = visitor.service().sent_headers(scope, e, &known).await?;
+        let shown = |a: &Attempt| AnswerShown::with_request(may_see, a, visitor.now(), e, Some(&headers));
+        let answers = attempts.items.iter().map(shown).collect();
         sent = Some(Sent { path: format!("{}/messages/{message}", head.app_path), message, answers });
     }
     Ok(TestingPage {

@@ -1,32 +1,27 @@
 //! An application's endpoints: the list, and adding one in three steps.
 
 use crate::{
+    applications::around,
     endpoint::{address, path},
     events::{Group, catalogue, grouped},
-    form::{Fields, Form},
+    form::{Fields, Form, Query, link},
     health,
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
     session::Visitor,
     student_data::{Asked, agreed},
-    words::{Mark, count},
+    words::{Mark, count, thousands},
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Endpoint, Order, PageQuery};
+use domain::{Cursor, Endpoint, EndpointId, Ksuid, Order, PageQuery};
 use service::{
     AppScope, Capability, Patch, ServiceError,
     endpoints::{EndpointChange, EndpointExtras, EndpointInput},
 };
 use std::collections::BTreeMap;
 
-/// Endpoints at most on one page.
-const MOST: usize = 250;
-
-/// An application's endpoints, newest first; the first 250.
-pub(crate) async fn all_endpoints(visitor: &Visitor, scope: &AppScope) -> Result<Vec<Endpoint>, ServiceError> {
-    let page = PageQuery { limit: MOST, cursor: None, order: Order::Descending };
-    Ok(visitor.service().endpoints(scope, page).await?.items)
-}
+/// Endpoints on one page.
+const PAGE: usize = 25;
 
 struct Row {
     address: String,
@@ -45,38 +40,50 @@ struct ListPage {
     path: String,
     rows: Vec<Row>,
     may_manage: bool,
-    most: bool,
+    newer: String,
+    older: String,
 }
 
-pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>) -> Page {
+pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query): Query) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
+    let id = |text: &str| text.parse::<EndpointId>().ok().map(|id| id.0);
+    let cursor =
+        id(query.get("older")).map(Cursor::After::<Ksuid>).or_else(|| id(query.get("newer")).map(Cursor::Before));
+    let page = PageQuery { limit: PAGE, cursor: cursor.clone(), order: Order::Descending };
+    let found = visitor.service().endpoints(&scope, page).await?;
     let mut rows = Vec::new();
-    for e in all_endpoints(&visitor, &scope).await? {
-        let (mut mark, mut word) = health::of_endpoint(&e);
-        let since = visitor.now().minus(std::time::Duration::from_secs(24 * 3600));
-        let stats = visitor.service().endpoint_stats(&scope, &e.id.to_string(), Some(since), None).await?;
+    for e in &found.items {
+        let (mut mark, mut word) = health::of_endpoint(e);
+        let (success, fail) = health::of_last_day(&visitor, &scope, e).await?;
         // Switched on again a moment ago, and still nothing gets through.
-        if e.disabled.is_none() && stats.success == 0 && stats.fail > 0 {
+        if e.disabled.is_none() && success == 0 && fail > 0 {
             (mark, word) = (Mark::Failing, "Failing");
         }
         rows.push(Row {
-            address: address(&e),
-            path: path(app, &e),
+            address: address(e),
+            path: path(app, e),
             description: e.description.clone(),
-            events: listens_to(&e),
+            events: listens_to(e),
             mark,
             word,
-            stats: match stats.success + stats.fail {
+            stats: match success + fail {
                 0 => "nothing sent".to_owned(),
-                all => format!("{} of {all}", stats.success),
+                all => format!("{} of {}", thousands(success), thousands(all)),
             },
         });
     }
+    let here = app_path(app);
+    let (newer, older) = around(&cursor, found.more);
+    let to = |name, e: Option<&Endpoint>| {
+        let id = e.map(|e| e.id.to_string()).unwrap_or_default();
+        link(&here, &[(name, &id)])
+    };
     show(&ListPage {
         frame: Frame::of(&visitor, app, Room::Endpoints, "Endpoints"),
-        path: app_path(app),
-        most: rows.len() == MOST,
+        newer: if newer { to("newer", found.items.first()) } else { String::new() },
+        older: if older { to("older", found.items.last()) } else { String::new() },
+        path: here.clone(),
         rows,
         may_manage: visitor.can(Capability::ManageEndpoint),
     })

@@ -14,6 +14,9 @@ use service::{
     student_data::{DataClass, personal_fields},
 };
 
+/// Endpoints at most that an event type's page names.
+const LISTENERS: usize = 100;
+
 /// An event type in a list or a form.
 pub(crate) struct Choice {
     pub(crate) name: String,
@@ -98,6 +101,25 @@ fn fields(schema: &Value, depth: usize, out: &mut Vec<Field>) {
     }
 }
 
+/// The fields of an event type, by the first version of its schema.
+pub(crate) fn fields_of(event_type: &EventType) -> Vec<Field> {
+    let mut found = Vec::new();
+    if let Some(schema) = event_type.newest_schema() {
+        fields(schema, 0, &mut found);
+    }
+    found
+}
+
+/// JSON for people; empty if there is none.
+pub(crate) fn text_of(value: Option<&Value>) -> String {
+    value.map(|v| pretty(v.to_string().as_bytes())).unwrap_or_default()
+}
+
+/// What of a type's payload is about a person, in words.
+pub(crate) fn personal(event_type: &EventType) -> Vec<(String, &'static str)> {
+    personal_fields(event_type).into_iter().map(|(path, class)| (path, class_in_words(class))).collect()
+}
+
 /// How closely a piece of data belongs to a person, in words.
 pub(crate) fn class_in_words(class: DataClass) -> &'static str {
     match class {
@@ -144,20 +166,14 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
     let t = visitor.service().event_type(&visitor.actor, &name).await?;
-    let schema = t.newest_schema();
-    let mut found = Vec::new();
-    if let Some(schema) = schema {
-        fields(schema, 0, &mut found);
-    }
-    let mut shown = schema.cloned();
+    let mut shown = t.newest_schema().cloned();
     if let Some(Value::Object(members)) = &mut shown {
         members.remove("examples");
     }
-    let text = |v: Option<&Value>| v.map(|v| pretty(v.to_string().as_bytes())).unwrap_or_default();
-    let endpoints = crate::endpoints::all_endpoints(&visitor, &scope).await?;
+    let endpoints = scope.entry().endpoints.iter().rev();
     let listeners = endpoints
-        .iter()
-        .filter(|e| e.selects(&t.name))
+        .filter(|e| e.disabled.is_none() && e.selects(&t.name))
+        .take(LISTENERS)
         .map(|e| (crate::endpoint::address(e), crate::endpoint::path(app, e)))
         .collect();
     let path = app_path(app);
@@ -168,10 +184,10 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
         deprecated: t.deprecated,
         archived: t.archived,
         group: t.group_name.clone().unwrap_or_default(),
-        fields: found,
-        example: text(t.example(0)),
-        schema: text(shown.as_ref()),
-        personal: personal_fields(&t).into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+        fields: fields_of(&t),
+        example: text_of(t.example(0)),
+        schema: text_of(shown.as_ref()),
+        personal: personal(&t),
         listeners,
     })
 }

@@ -2,13 +2,13 @@
 
 use crate::{
     session::Visitor,
-    words::{Mark, When, long},
+    words::{Mark, When, long, thousands},
 };
 use domain::{Attempt, AttemptStatus, DisabledBecause, Endpoint, Timestamp};
-use service::{AppScope, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
-use std::time::Duration;
+use service::{AppScope, ServiceError, Window, attempts::AttemptsLike};
+use std::{sync::Arc, time::Duration};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
 /// Marks on the strip of the latest attempts.
 const STRIP: usize = 100;
 
@@ -22,7 +22,7 @@ pub(crate) fn of_endpoint(endpoint: &Endpoint) -> (Mark, &'static str) {
 }
 
 /// How an application is doing: as its worst endpoint.
-pub(crate) fn of_application(endpoints: &[Endpoint]) -> (Mark, String) {
+pub(crate) fn of_application(endpoints: &[Arc<Endpoint>]) -> (Mark, String) {
     let failing = endpoints.iter().filter(|e| of_endpoint(e).0 == Mark::Failing).count();
     let off = endpoints.iter().filter(|e| of_endpoint(e).0 == Mark::Off).count();
     if endpoints.is_empty() {
@@ -64,16 +64,23 @@ pub(crate) struct Health {
     pub(crate) troubles: Vec<Trouble>,
 }
 
+/// Attempts of the last 24 hours (by the full hour) that succeeded and that failed.
+pub(crate) async fn of_last_day(
+    visitor: &Visitor,
+    scope: &AppScope,
+    endpoint: &Endpoint,
+) -> Result<(u64, u64), ServiceError> {
+    let hours = visitor.service().activity(scope, endpoint, HOUR, 24, false).await?;
+    Ok((hours.iter().map(|h| h.success).sum(), hours.iter().map(|h| h.fail).sum()))
+}
+
 /// Reads it.
 pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoint) -> Result<Health, ServiceError> {
     let (service, now, id) = (visitor.service(), visitor.now(), endpoint.id.to_string());
-    let stats = service.endpoint_stats(scope, &id, Some(now.minus(DAY)), None).await?;
+    let (success, fail) = of_last_day(visitor, scope, endpoint).await?;
     let window = Window::newest(STRIP);
     let attempts = service.attempts_to_endpoint(scope, &id, &window, &AttemptsLike::default(), false).await?.items;
-    let planned = service
-        .attempted_messages(scope, &id, &Window::newest(1), Some(AttemptStatus::Sending), &MessagesOf::default(), false)
-        .await?;
-    let next = planned.items.first().and_then(|m| m.next_attempt);
+    let next = service.next_try(scope, endpoint).await?;
     let (mut mark, mut word) = of_endpoint(endpoint);
     // Every attempt since the latest success failed, although nobody calls it failing yet: say so.
     let lately = attempts.iter().take_while(|a| a.status != AttemptStatus::Success).last().map(|a| a.at);
@@ -83,7 +90,7 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
             (mark, word) = (Mark::Failing, "Failing");
             failing(since, next, attempts.first(), now)
         }
-        (None, None) => (working(stats.success, stats.fail, &attempts), String::new()),
+        (None, None) => (working(success, fail, &attempts), String::new()),
     };
     let failed = attempts.iter().filter(|a| a.status != AttemptStatus::Success).count();
     let strip_words = format!(
@@ -131,6 +138,7 @@ fn working(success: u64, fail: u64, attempts: &[Attempt]) -> String {
         attempts.iter().filter(|a| a.status == AttemptStatus::Success).map(|a| a.duration_ms).collect();
     times.sort_unstable();
     let typical = times.get(times.len() / 2).map(|ms| format!(", typically in {} ms", ms.max(&1))).unwrap_or_default();
+    let (success, all) = (thousands(success), thousands(all));
     format!("{success} of {all} attempts were answered well in the last 24 hours{typical}.")
 }
 

@@ -11,6 +11,7 @@ mod assets;
 mod audit;
 mod body_secret;
 mod classroom;
+mod components;
 mod door;
 mod endpoint;
 mod endpoints;
@@ -18,9 +19,12 @@ mod events;
 mod expressions;
 mod form;
 mod health;
+mod logs;
 mod messages;
 mod page;
 mod people;
+mod period;
+mod public;
 mod queue;
 mod repair;
 mod session;
@@ -88,6 +92,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/catalogue/{app}", get(public::catalogue))
+        .route("/components", get(components::show))
         .route("/sign-in/password", post(sign_in::with_password))
         .route("/sign-in/provider", post(sign_in::depart))
         .route("/sign-in/provider/return", get(sign_in::come_back))
@@ -142,7 +148,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/events/{name}"), get(events::show))
         .route(ENDPOINT, get(endpoint::overview))
         .route(&endpoint("/testing"), get(endpoint::testing).post(endpoint::send_test))
-        .route(&endpoint("/logs"), get(endpoint::logs))
+        .route(&endpoint("/logs"), get(logs::show_logs))
         .route(&endpoint("/activity"), get(activity::show))
         .route(&endpoint("/advanced"), get(settings_of_endpoint::advanced))
         .route(&endpoint("/edit/{fact}"), get(settings_of_endpoint::edit).post(settings_of_endpoint::save))
@@ -156,6 +162,8 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&endpoint("/delete"), get(settings_of_endpoint::confirm_delete).post(settings_of_endpoint::delete))
         .route(&endpoint("/recover"), get(repair::confirm_recover).post(repair::recover))
         .route(&endpoint("/replay-missing"), get(repair::confirm_replay).post(repair::replay))
+        .route(&endpoint("/cancel-waiting"), get(repair::confirm_cancel).post(repair::cancel))
+        .route(&endpoint("/tasks/{task}"), get(repair::task))
         .merge(webfilters::routes(APP))
         .layer(middleware::from_fn_with_state(dashboard.clone(), door::guard))
         .merge(assets::routes())

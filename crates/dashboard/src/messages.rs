@@ -1,18 +1,21 @@
 //! Messages: finding one, reading it, and what became of it everywhere.
 
 use crate::{
-    applications::around,
     endpoint::{AnswerShown, address, path},
     events::catalogue,
     form::{Form, Query, link},
+    logs::cursor,
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show as render},
+    period::{Period, beside},
     session::Visitor,
     words::{Mark, When, pretty},
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::{Cursor, MessageId, Order, PageQuery};
-use service::{Capability, Permission, ServiceError, Window, attempts::AttemptsLike, messages::MessagesOf};
+use domain::{DeliveryState, Ksuid, MessageId};
+use service::{
+    Capability, Permission, ServiceError, Window, attempts::AttemptsLike, desk::Looked, messages::MessagesOf,
+};
 
 const PAGE: usize = 25;
 
@@ -36,8 +39,14 @@ struct ListPage {
     find: String,
     problem: String,
     types: Vec<String>,
+    period: Period,
+    filtered: bool,
     newer: String,
     older: String,
+    /// The page ended because enough was looked at, not because it is full.
+    partial: bool,
+    /// The application's id.
+    app: String,
 }
 
 pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query): Query) -> Answer {
@@ -54,19 +63,22 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
             Err(e) => return Err(e.into()),
         }
     }
-    let id = |text: &str| text.parse::<MessageId>().ok().map(|id| id.0);
-    let cursor = id(query.get("older")).map(Cursor::After).or_else(|| id(query.get("newer")).map(Cursor::Before));
+    let now = visitor.now();
+    let cursor = cursor(&query);
+    let period = Period::read(&query, now);
+    if problem.is_empty() {
+        problem = period.problem.to_owned();
+    }
     let (event, channel) = (query.get("event").to_owned(), query.get("channel").to_owned());
     let of = MessagesOf { event_types: query.some("event").into_iter().collect(), channel: query.some("channel") };
-    let window = Window { cursor: cursor.clone(), ..Window::newest(PAGE) };
-    let messages = match visitor.service().messages(&scope, &window, &of, false).await {
+    let window = period.window(PAGE, cursor.clone(), now);
+    let messages = match visitor.service().search_messages(&scope, &window, &of).await {
         Err(e) if is_about_input(&e) => {
             problem = in_words(&e);
-            domain::PageOf::empty()
+            Looked { items: Vec::new(), next: None }
         }
         other => other?,
     };
-    let now = visitor.now();
     let rows: Vec<Row> = messages
         .items
         .iter()
@@ -79,22 +91,29 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
             when: When::new(m.meta.created_at, now),
         })
         .collect();
-    let (newer, older) = around(&cursor, messages.more);
-    let to = |name, row: Option<&Row>| {
-        let id = row.map(|r| r.id.clone()).unwrap_or_default();
-        link(&here, &[("event", &event), ("channel", &channel), (name, &id)])
+    let ends = messages.items.first().zip(messages.items.last()).map(|(a, b)| (a.meta.id.0, b.meta.id.0));
+    let (newer, older) = beside(&cursor, ends, messages.next);
+    let [when, from, until] = period.fields();
+    let to = |name, at: Option<Ksuid>| {
+        let Some(at) = at else { return String::new() };
+        let at = MessageId(at).to_string();
+        link(&here, &[("event", &event), ("channel", &channel), when, from, until, (name, &at)])
     };
     let page = ListPage {
         frame: Frame::of(&visitor, app, Room::Messages, "Messages"),
-        newer: if newer { to("newer", rows.first()) } else { String::new() },
-        older: if older { to("older", rows.last()) } else { String::new() },
+        newer: to("newer", newer),
+        older: to("older", older),
+        partial: messages.next.is_some() && rows.len() < PAGE,
         rows,
         find: find.to_owned(),
         problem,
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
+        filtered: !event.is_empty() || !channel.is_empty() || !period.is_any() || cursor.is_some(),
         event: event.clone(),
         channel: channel.clone(),
+        period: period.clone(),
+        app: app.id.to_string(),
     };
     Ok(axum::response::IntoResponse::into_response(render(&page)?))
 }
@@ -109,6 +128,10 @@ struct Delivery {
     next: Option<When>,
     /// Whether the endpoint can be sent to.
     open: bool,
+    /// Whether it failed or was given up.
+    ended_badly: bool,
+    /// Whether an earlier message of its order key comes first.
+    held: bool,
     attempts: Vec<AnswerShown>,
 }
 
@@ -137,30 +160,29 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let app = scope.application();
     let m = service.message(&scope, &message, true).await?;
     let id = m.meta.id.to_string();
-    let page = PageQuery { limit: 100, cursor: None, order: Order::Ascending };
-    let destinations = service.attempted_destinations(&scope, &id, page).await?;
     let window = Window::newest(200);
     let attempts = service.attempts_of_message(&scope, &id, None, &window, &AttemptsLike::default(), true).await?;
     let may_see = visitor.may(Permission::SeePayloads);
     let mut deliveries = Vec::new();
-    for to in &destinations.items {
-        let (mark, word) = Mark::of(to.latest);
-        let e = &to.endpoint;
+    for (e, d) in service.deliveries_of(&scope, &m).await? {
+        let (mark, word) = Mark::of_delivery(d.state, d.latest.is_some());
         let exists = scope.entry().endpoint(e.key).is_some();
+        let sent = if exists { Some(service.sent_headers(&scope, &e, &m).await?) } else { None };
+        let of_this = attempts.items.iter().filter(|a| a.endpoint == e.id);
         deliveries.push(Delivery {
             endpoint: e.id.to_string(),
-            address: address(e),
-            path: if exists { path(app, e) } else { String::new() },
+            address: address(&e),
+            path: if exists { path(app, &e) } else { String::new() },
             mark,
             word,
-            next: to.next_attempt.map(|at| When::new(at, now)),
+            next: match d.state {
+                DeliveryState::Waiting { due_at } => Some(When::new(due_at, now)),
+                _ => None,
+            },
             open: exists && e.disabled.is_none(),
-            attempts: attempts
-                .items
-                .iter()
-                .filter(|a| a.endpoint == e.id)
-                .map(|a| AnswerShown::to(may_see, a, now))
-                .collect(),
+            ended_badly: matches!(d.state, DeliveryState::Failed | DeliveryState::Cancelled),
+            held: d.state == DeliveryState::Held,
+            attempts: of_this.map(|a| AnswerShown::with_request(may_see, a, now, &e, sent.as_ref())).collect(),
         });
     }
     let here = format!("{}/messages", app_path(app));

@@ -1,6 +1,6 @@
 //! How times, numbers and states are said.
 
-use domain::{AttemptStatus, Timestamp};
+use domain::{DeliveryState, Timestamp};
 use std::time::Duration;
 
 /// An instant as a page shows it: near, and exact.
@@ -67,14 +67,16 @@ impl Mark {
             Self::Off => "off",
         }
     }
-    /// How the latest attempt to an endpoint went, as a state of the delivery.
-    pub(crate) fn of(status: AttemptStatus) -> (Self, &'static str) {
-        match status {
-            AttemptStatus::Success => (Self::Delivered, "Delivered"),
-            AttemptStatus::Pending => (Self::Waiting, "Waiting"),
-            AttemptStatus::Sending => (Self::Failing, "Will be tried again"),
-            AttemptStatus::Fail => (Self::Failed, "Failed"),
-            AttemptStatus::Canceled => (Self::Off, "Cancelled"),
+    /// Where a delivery stands, and whether it was tried before.
+    pub(crate) fn of_delivery(state: DeliveryState, tried: bool) -> (Self, &'static str) {
+        match state {
+            DeliveryState::Waiting { .. } if tried => (Self::Failing, "Will be tried again"),
+            DeliveryState::Waiting { .. } => (Self::Waiting, "Waiting"),
+            DeliveryState::Sending => (Self::Waiting, "Sending"),
+            DeliveryState::Held => (Self::Waiting, "Held"),
+            DeliveryState::Delivered => (Self::Delivered, "Delivered"),
+            DeliveryState::Failed => (Self::Failed, "Failed"),
+            DeliveryState::Cancelled => (Self::Off, "Cancelled"),
         }
     }
 }
@@ -82,6 +84,19 @@ impl Mark {
 /// `1 endpoint`, `2 endpoints`.
 pub(crate) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// A number with its thousands set apart.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// An HTTP status for a table.
@@ -153,6 +168,11 @@ mod tests {
         assert_eq!([near(1), near(30), near(180), near(7_300)], ["just now", "30 s ago", "3 min ago", "2 h ago"]);
         assert_eq!(When::new(now.plus(Duration::from_secs(240)), now).near, "in 4 min");
         assert_eq!(When::new(now, now).exact, "2026-05-01 12:00:00 UTC");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

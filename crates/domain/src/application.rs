@@ -49,6 +49,9 @@ pub struct ApplicationOptions {
     /// How long things are kept.
     #[serde(skip_serializing_if = "Retention::is_default")]
     pub retention: Retention,
+    /// Whether anybody may see its event catalogue.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub public_catalogue: bool,
 }
 
 /// How long payloads and attempts are kept. An absent value is decided one level up: message, application,

@@ -2,13 +2,15 @@
 
 use crate::{delivery::EndpointRef, ids::TaskId, time::Timestamp};
 
-/// What a task does. The words are Svix's.
+/// What a task does. The words are Svix's where it has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskKind {
     /// Sends each failed message of the window once.
     Recover,
     /// Sends each message of the window that was never attempted.
     ReplayMissing,
+    /// Cancels what waits for the endpoint, of messages made before the window's end. The word is ours.
+    CancelWaiting,
 }
 
 impl TaskKind {
@@ -17,11 +19,12 @@ impl TaskKind {
         match self {
             Self::Recover => "endpoint.recover",
             Self::ReplayMissing => "endpoint.replay",
+            Self::CancelWaiting => "endpoint.cancel",
         }
     }
     /// From Svix's word.
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Recover, Self::ReplayMissing].into_iter().find(|k| k.text() == text)
+        [Self::Recover, Self::ReplayMissing, Self::CancelWaiting].into_iter().find(|k| k.text() == text)
     }
 }
 
@@ -66,7 +69,7 @@ pub struct Task {
     pub since: Timestamp,
     /// The window's end, exclusive.
     pub until: Timestamp,
-    /// Messages sent so far.
+    /// Messages sent (or cancelled) so far.
     pub sent: u64,
     /// When it last moved.
     pub updated_at: Timestamp,

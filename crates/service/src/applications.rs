@@ -43,6 +43,8 @@ pub struct ApplicationExtras {
     pub retry_schedule: Patch<RetrySchedule>,
     /// How long things are kept.
     pub retention: Patch<Retention>,
+    /// Whether anybody may see its event catalogue.
+    pub public_catalogue: Patch<bool>,
 }
 
 /// A change of an application.
@@ -122,6 +124,9 @@ impl CheckedApplication {
         let mut retention = Some(app.options.retention);
         self.extras.retention.apply(&mut retention);
         app.options.retention = retention.unwrap_or_default();
+        let mut public = Some(app.options.public_catalogue);
+        self.extras.public_catalogue.apply(&mut public);
+        app.options.public_catalogue = public.unwrap_or_default();
         app.updated_at = now;
     }
 }

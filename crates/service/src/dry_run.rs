@@ -153,6 +153,29 @@ impl Service {
     }
 }
 
+/// What a message is sent as to an endpoint as it is.
+pub(crate) async fn rendered(
+    service: &Service,
+    scope: &AppScope,
+    endpoint: &Endpoint,
+    meta: &MessageMeta,
+    payload: &Bytes,
+) -> Result<DryRunResult, ServiceError> {
+    // What was stored was compiled before; an expression that does not compile any more sends nothing.
+    let compiled = |source: &Option<String>| source.as_deref().and_then(|s| Expression::compile(s).ok());
+    let (filter, transform) = (compiled(&endpoint.options.filter), compiled(&endpoint.options.transform));
+    let (scope, public_url) = (scope.clone(), service.settings.public_url.clone());
+    let (endpoint, meta, payload) = (endpoint.clone(), meta.clone(), payload.clone());
+    let now = service.now();
+    let run = move || {
+        let (format, encoding) = (endpoint.options.format, endpoint.options.encoding);
+        // What was accepted is not held against its schema again.
+        let settings = Settings { format, encoding, filter, transform, validator: None, public_url: &public_url, now };
+        settings.run(&scope, &endpoint, &meta, &payload)
+    };
+    tokio::task::spawn_blocking(run).await.map_err(|_| ServiceError::Internal)
+}
+
 /// What decides what is sent.
 struct Settings<'a> {
     format: Format,

@@ -11,7 +11,9 @@ pub mod applications;
 pub mod attempts;
 pub mod audit;
 pub mod body_keys;
+pub mod catalogue;
 pub mod check;
+pub mod desk;
 pub mod dry_run;
 mod endpoint_stats;
 pub mod endpoints;
@@ -39,6 +41,7 @@ pub mod queues;
 mod schemas;
 pub mod seams;
 pub mod secrets;
+pub mod sent;
 pub mod sessions;
 pub mod sign_in;
 pub mod student_data;
@@ -131,6 +134,8 @@ pub struct Service {
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
+    /// What happened in stretches of time that are over.
+    stretches: Cache<desk::StretchKey, desk::KeptStretch>,
     passwords: password::Passwords,
     guesses: guesses::Guesses,
     /// Looks at payloads that were noted lately.
@@ -161,6 +166,7 @@ impl Service {
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
+            stretches: Cache::new(50_000),
             passwords: password::Passwords::new(),
             guesses: guesses::Guesses::new(),
             looks: Cache::new(10_000),

@@ -4,15 +4,20 @@ use crate::{
     Service, access::AppScope, actor::Actor, actor::Capability, check::read_id, endpoints::SLACK, error::ServiceError,
 };
 use domain::{
-    Action, Cursor, EndpointRef, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind, TaskStatus,
-    Timestamp,
+    Action, Cursor, Endpoint, EndpointRef, IdRange, Ksuid, Order, PageOf, PageQuery, Pick, Task, TaskId, TaskKind,
+    TaskStatus, Timestamp,
 };
 use std::time::Duration;
+use store::Counted;
 
 /// How far back failed messages are sent again.
 const RECOVER_WINDOW: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Pages that are read at most to fill one page of a filtered list.
 const READS_MAX: usize = 40;
+/// Rows looked at for a number that is shown before a task begins.
+const COUNTED: usize = 10_000;
+/// The same where each row is held against the endpoint.
+const COUNTED_BY_MESSAGE: usize = 1_500;
 
 impl Service {
     /// Sends each failed message of a window once more.
@@ -39,6 +44,61 @@ impl Service {
         until: Option<Timestamp>,
     ) -> Result<Task, ServiceError> {
         self.begin_task(scope, which, TaskKind::ReplayMissing, since, until).await
+    }
+
+    /// Cancels what waits for an endpoint, in the background: what was published until now.
+    pub async fn cancel_waiting(&self, scope: &AppScope, which: &str) -> Result<Task, ServiceError> {
+        // Nothing is older; the window's end is what counts.
+        self.begin_task(scope, which, TaskKind::CancelWaiting, Timestamp::default(), None).await
+    }
+
+    /// How many messages a task would take up if it began now; counted no further than is quick.
+    pub async fn count_for_task(
+        &self,
+        scope: &AppScope,
+        endpoint: &Endpoint,
+        kind: TaskKind,
+        since: Timestamp,
+    ) -> Result<Counted, ServiceError> {
+        scope.must_have(Capability::CreateAttempts)?;
+        let looks = if kind == TaskKind::ReplayMissing { COUNTED_BY_MESSAGE } else { COUNTED };
+        Ok(self.store.count_for_task(endpoint, kind, since, self.now(), looks).await?)
+    }
+
+    /// A task to this endpoint, and how far it is in hundredths.
+    pub async fn task_progress(
+        &self,
+        scope: &AppScope,
+        endpoint: &Endpoint,
+        id: &str,
+    ) -> Result<(Task, u8), ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let id = read_id::<TaskId>("task_id", id)?.ok_or(ServiceError::NO_ENTITY)?;
+        let organization = &scope.application().organization;
+        let task = self.store.task(organization, Some(scope.key()), id).await?.ok_or(ServiceError::NO_ENTITY)?;
+        if task.to.endpoint != endpoint.key {
+            return Err(ServiceError::NO_ENTITY);
+        }
+        if task.status == TaskStatus::Finished {
+            return Ok((task, 100));
+        }
+        let share = if task.kind == TaskKind::CancelWaiting {
+            let left = self.store.count_for_task(endpoint, task.kind, task.since, task.until, COUNTED).await?.found;
+            hundredths(task.sent, task.sent + left)
+        } else {
+            let position = self.store.task_position(id).await?.unwrap_or(task.since);
+            let length = |until: Timestamp| until.since(task.since).as_secs();
+            hundredths(length(position), length(task.until))
+        };
+        Ok((task, share))
+    }
+
+    /// Tasks to an endpoint that are not finished.
+    pub async fn running_tasks_to(&self, scope: &AppScope, endpoint: &Endpoint) -> Result<Vec<Task>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let mut running = self.store.running_tasks().await?;
+        running.retain(|t| t.to == scope.endpoint_ref(endpoint));
+        Ok(running)
     }
 
     /// Cancels what waits for an endpoint: deliveries of messages made before an instant.
@@ -86,8 +146,13 @@ impl Service {
         let action = match kind {
             TaskKind::Recover => Action::RecoveryStarted,
             TaskKind::ReplayMissing => Action::ReplayStarted,
+            TaskKind::CancelWaiting => Action::DeliveriesCancelled,
         };
-        self.note_in(scope, action, endpoint.id, format!("from {since} to {until}")).await;
+        let window = match kind {
+            TaskKind::CancelWaiting => format!("made before {until}"),
+            _ => format!("from {since} to {until}"),
+        };
+        self.note_in(scope, action, endpoint.id, window).await;
         Ok(task)
     }
 
@@ -143,6 +208,12 @@ impl Service {
         }
         Ok(cut(items, true, &page, range.pick))
     }
+}
+
+/// How much of a whole, at most 99: only what is finished is all of it.
+fn hundredths(part: u64, whole: u64) -> u8 {
+    let share = part.saturating_mul(100).checked_div(whole).unwrap_or(0);
+    u8::try_from(share).unwrap_or(99).min(99)
 }
 
 /// Tasks come newest first from the store; a page in ascending order is read from the other end.

@@ -10,6 +10,7 @@
 pub mod audit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod desk;
 pub mod directory;
 mod encode;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod views;
 pub mod webfilters;
 
 pub use audit::{Audit, AuditFilter};
+pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
 pub use ids::Ids;
@@ -45,5 +47,5 @@ pub use views::{
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit {}
-impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk> Store for T {}

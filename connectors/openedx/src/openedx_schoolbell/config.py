@@ -1,12 +1,18 @@
 """The plugin's settings, read and checked once."""
 
+import os
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from openedx_schoolbell.settings.common import DEFAULTS
+
+# Tutor keeps this folder on the host, so that what is in it survives a new container.
+KEPT = Path("/openedx/data")
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,13 @@ def _number(name: str, value) -> float:
     return number
 
 
+def _outbox() -> str:
+    """Where events wait if nobody says. Known only when all settings are there: the service's name comes late."""
+    folder = KEPT if os.access(KEPT, os.W_OK) else Path(tempfile.gettempdir())
+    service = getattr(settings, "SERVICE_VARIANT", None) or "platform"
+    return str(folder / f"schoolbell-outbox-{service}.sqlite3")
+
+
 @lru_cache(maxsize=1)
 def config() -> Config:
     """The settings. `config.cache_clear()` reads them again."""
@@ -77,7 +90,7 @@ def config() -> Config:
         app=str(get("SCHOOLBELL_APP")),
         timeout=number("SCHOOLBELL_TIMEOUT") or 10.0,
         is_async=_choice("SCHOOLBELL_HANDOVER", get("SCHOOLBELL_HANDOVER"), "async", "sync") == "async",
-        outbox=str(get("SCHOOLBELL_OUTBOX")) or "schoolbell-outbox.sqlite3",
+        outbox=str(get("SCHOOLBELL_OUTBOX")) or _outbox(),
         outbox_max_bytes=int(number("SCHOOLBELL_OUTBOX_MAX_MB") * 1024 * 1024),
         send_credentials=_switch("SCHOOLBELL_SEND_CREDENTIALS", get("SCHOOLBELL_SEND_CREDENTIALS")),
         filters_timeout=number("SCHOOLBELL_FILTERS_TIMEOUT") or 12.0,

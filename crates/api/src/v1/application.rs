@@ -77,6 +77,10 @@ pub(crate) struct ApplicationIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<RetentionIo>)]
     retention: Patch<RetentionIo>,
+    /// Whether anybody may see the application's event catalogue, at `/catalogue/{app_id}`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    public_catalogue: Patch<bool>,
 }
 
 impl From<ApplicationIn> for ApplicationInput {
@@ -90,6 +94,7 @@ impl From<ApplicationIn> for ApplicationInput {
                 platform: a.platform,
                 retry_schedule: a.retry_schedule,
                 retention: a.retention.map(Into::into),
+                public_catalogue: a.public_catalogue,
             },
         }
     }
@@ -130,6 +135,10 @@ pub(crate) struct ApplicationPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<RetentionIo>)]
     retention: Patch<RetentionIo>,
+    /// Whether anybody may see the application's event catalogue, at `/catalogue/{app_id}`.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<bool>)]
+    public_catalogue: Patch<bool>,
 }
 
 impl From<ApplicationPatch> for ApplicationChange {
@@ -143,6 +152,7 @@ impl From<ApplicationPatch> for ApplicationChange {
                 platform: a.platform,
                 retry_schedule: a.retry_schedule,
                 retention: a.retention.map(Into::into),
+                public_catalogue: a.public_catalogue,
             },
         }
     }
@@ -184,6 +194,9 @@ pub(crate) struct ApplicationOut {
     /// How long things are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<RetentionIo>,
+    /// Whether anybody may see its event catalogue; left out if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    public_catalogue: bool,
 }
 
 impl From<Application> for ApplicationOut {
@@ -199,6 +212,7 @@ impl From<Application> for ApplicationOut {
             metadata: a.metadata,
             platform: a.options.platform,
             retry_schedule: a.options.retry_schedule,
+            public_catalogue: a.options.public_catalogue,
             retention: (!a.options.retention.is_default()).then_some(a.options.retention.into()),
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct TaskOut {
     id: TaskId,
     /// `running`, `finished` or `failed`.
     status: &'static str,
-    /// `endpoint.recover` or `endpoint.replay`.
+    /// `endpoint.recover`, `endpoint.replay` or `endpoint.cancel`.
     task: &'static str,
     /// When it last moved.
     #[schema(value_type = String, format = DateTime)]
@@ -71,7 +71,7 @@ impl From<Task> for TaskOut {
 struct TaskParams {
     /// `running`, `finished` or `failed`.
     status: Option<String>,
-    /// `endpoint.recover` or `endpoint.replay`.
+    /// `endpoint.recover`, `endpoint.replay` or `endpoint.cancel`.
     task: Option<String>,
 }
 

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod config;
+pub mod desk;
 pub mod key_sets;
 pub mod log;
 pub mod lti;
@@ -87,6 +88,17 @@ macro_rules! conformance_tests {
                 attempts_are_counted_in_their_window
                 an_answer_is_kept_for_its_hash_and_its_time
                 a_kept_answer_is_no_message_and_a_message_no_kept_answer
+            }
+            desk {
+                a_list_of_deliveries_holds_those_that_were_never_tried
+                a_list_of_deliveries_goes_on_where_its_looks_ended
+                a_search_says_where_to_go_on
+                a_message_has_its_deliveries_everywhere_tried_or_not
+                what_a_task_would_take_up_is_counted_before
+                a_task_cancels_what_waits_in_steps
+                how_far_a_task_is_shows_in_its_window
+                durations_are_those_of_the_latest_successes
+                an_application_is_public_only_if_it_says_so
             }
             lti {
                 a_root_account_is_made_once_and_replaced_on_purpose
@@ -200,6 +212,7 @@ mod tests {
         let areas = [
             include_str!("audit.rs"),
             include_str!("config.rs"),
+            include_str!("desk.rs"),
             include_str!("log.rs"),
             include_str!("lti.rs"),
             include_str!("pages.rs"),

@@ -29,6 +29,7 @@ macro_rules! select {
 
 const BY_KEY: &str = select!("key = ?1");
 const BY_ID: &str = select!("org = ?1 AND id = ?2");
+const BY_ID_ALONE: &str = select!("id = ?1");
 const BY_UID: &str = select!("org = ?1 AND uid = ?2 AND uid IS NOT NULL");
 const ASCENDING: &str = select!("org = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
 const DESCENDING: &str = select!("org = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
@@ -50,6 +51,11 @@ fn application(row: &Row<'_>) -> Result<Application, StoreError> {
         updated_at: Timestamp::from_micros(col(row, 9)?),
         revision: col(row, 10)?,
     })
+}
+
+/// By its id, whoever runs it.
+pub(super) fn by_id(conn: &Connection, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+    first(conn, BY_ID_ALONE, [id.0.0], application)
 }
 
 /// Whether an application is there and not deleted.
@@ -272,7 +278,8 @@ mod tests {
 
     #[test]
     fn applications_are_found_by_index() {
-        for sql in [super::BY_KEY, super::BY_ID, super::BY_UID, super::ASCENDING, super::DESCENDING] {
+        for sql in [super::BY_KEY, super::BY_ID, super::BY_ID_ALONE, super::BY_UID, super::ASCENDING, super::DESCENDING]
+        {
             assert_indexed(sql);
         }
     }

@@ -135,6 +135,11 @@ pub(super) fn expunge(conn: &Connection, app: AppKey, message: MessageId, id: At
     Ok(())
 }
 
+/// An attempt by its key, its answer left out.
+pub(super) fn without_response(conn: &Connection, key: i64) -> Result<Option<Attempt>, StoreError> {
+    first(conn, WITHOUT_RESPONSE, [key], attempt)
+}
+
 fn is_there(conn: &Connection, app: AppKey, message: MessageId, id: AttemptId) -> Result<bool, StoreError> {
     let wanted = params![id.0.head(), id.0.tail(), app.0, message.0.head()];
     Ok(super::rows::exists(conn, BY_ID, wanted)? && messages::is_there(conn, app, message)?)

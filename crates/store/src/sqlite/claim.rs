@@ -120,50 +120,57 @@ impl Sqlite {
     }
 
     pub(super) async fn cancel(&self, to: EndpointRef, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let before = Ksuid::lowest_at(before).head();
-        self.write(move |tx| {
-            let mut statement = tx
-                .conn
-                .prepare_cached(
-                    // By the indexes that hold open ones only: settled ones may be millions.
-                    "SELECT message, order_key FROM delivery INDEXED BY delivery_open
+        self.write(move |tx| cancel_some(tx, to, before, limit)).await
+    }
+}
+
+/// Cancels up to `limit` deliveries that wait or are held.
+pub(super) fn cancel_some(
+    tx: &mut Tx<'_>,
+    to: EndpointRef,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let before = Ksuid::lowest_at(before).head();
+    let mut statement = tx
+        .conn
+        .prepare_cached(
+            // By the indexes that hold open ones only: settled ones may be millions.
+            "SELECT message, order_key FROM delivery INDEXED BY delivery_open
                      WHERE endpoint = ?1 AND message < ?2 AND state IN (0, 1) AND (state = 0 OR lease <> ?3)
                      UNION ALL
                      SELECT message, order_key FROM delivery INDEXED BY delivery_order
                      WHERE endpoint = ?1 AND message < ?2 AND order_key IS NOT NULL AND state IN (0, 1, 5) AND state = 5
                      LIMIT ?4",
-                )
-                .map_err(failed)?;
-            let found: Vec<(i64, Option<String>)> = statement
-                .query_map(params![to.endpoint.0, before, tx.boot, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))
-                .and_then(Iterator::collect)
-                .map_err(failed)?;
-            for (message, _) in &found {
-                tx.conn
-                    .prepare_cached(
-                        // A manual try of a settled delivery leaves it as it was.
-                        "UPDATE delivery SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
+        )
+        .map_err(failed)?;
+    let found: Vec<(i64, Option<String>)> = statement
+        .query_map(params![to.endpoint.0, before, tx.boot, limit as i64], |r| Ok((r.get(0)?, r.get(1)?)))
+        .and_then(Iterator::collect)
+        .map_err(failed)?;
+    for (message, _) in &found {
+        tx.conn
+            .prepare_cached(
+                // A manual try of a settled delivery leaves it as it was.
+                "UPDATE delivery SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
                                 again = 0, trigger = 0,
                                 state = iif(trigger = 1 AND resume_state IN (2, 3), resume_state, 4)
                          WHERE endpoint = ?1 AND message = ?2",
-                    )
-                    .and_then(|mut s| s.execute(params![to.endpoint.0, message]))
-                    .map_err(failed)?;
-            }
-            // A key whose open deliveries are gone lets its next one go.
-            let mut keys: Vec<_> = found.iter().filter_map(|(m, k)| Some((*m, k.as_deref()?))).collect();
-            keys.sort_unstable_by_key(|(_, k)| *k);
-            keys.dedup_by_key(|(_, k)| *k);
-            for (message, key) in keys {
-                if let Ok(key) = OrderKey::new(key) {
-                    let delivery = DeliveryRef { to, message: MessageId(Ksuid::from_parts(message, [0; 12])) };
-                    release_first_held(tx, delivery, &key, Timestamp::from_micros(0))?;
-                }
-            }
-            Ok(found.len())
-        })
-        .await
+            )
+            .and_then(|mut s| s.execute(params![to.endpoint.0, message]))
+            .map_err(failed)?;
     }
+    // A key whose open deliveries are gone lets its next one go.
+    let mut keys: Vec<_> = found.iter().filter_map(|(m, k)| Some((*m, k.as_deref()?))).collect();
+    keys.sort_unstable_by_key(|(_, k)| *k);
+    keys.dedup_by_key(|(_, k)| *k);
+    for (message, key) in keys {
+        if let Ok(key) = OrderKey::new(key) {
+            let delivery = DeliveryRef { to, message: MessageId(Ksuid::from_parts(message, [0; 12])) };
+            release_first_held(tx, delivery, &key, Timestamp::from_micros(0))?;
+        }
+    }
+    Ok(found.len())
 }
 
 struct Due {

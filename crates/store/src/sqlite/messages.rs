@@ -53,7 +53,7 @@ impl Sieve {
     }
 
     /// Whether a row with event type and channels in these columns passes.
-    fn passes(&self, row: &Row<'_>, event_type: usize, channels: usize) -> Result<bool, StoreError> {
+    pub(super) fn passes(&self, row: &Row<'_>, event_type: usize, channels: usize) -> Result<bool, StoreError> {
         if let Some(types) = &self.event_types {
             let value = row.get_ref(event_type).map_err(failed)?;
             if !types.contains(value.as_str().map_err(|e| failed(e.into()))?) {

@@ -10,6 +10,7 @@ mod attempts;
 mod audit;
 mod backup;
 mod claim;
+mod desk;
 mod endpoints;
 mod event_types;
 mod key_sets;

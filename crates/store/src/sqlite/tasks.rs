@@ -1,7 +1,12 @@
 //! Background tasks: each step finds a page, puts it into the queue and moves on, in one commit; so a task goes on after
 //! a restart exactly where it was.
 
-use super::{Sqlite, claim::manual_try, failed, rows, writer::Tx};
+use super::{
+    Sqlite,
+    claim::{cancel_some, manual_try},
+    failed, rows,
+    writer::Tx,
+};
 use crate::{error::StoreError, queue::Step};
 use domain::{
     AppKey, DeliveryRef, Endpoint, EndpointKey, EndpointRef, IdRange, Ksuid, MessageId, OrganizationId, PageOf, Pick,
@@ -152,16 +157,20 @@ impl Sqlite {
                 .map_err(failed)?
                 .ok_or(StoreError::NotFound)?;
             let kind = TaskKind::from_text(&kind).ok_or_else(|| rows::corrupt("task", "kind", id, kind))?;
-            let until = Ksuid::lowest_at(Timestamp::from_micros(until)).head();
-            let page = match kind {
-                TaskKind::Recover => failed_ones(tx, &endpoint, position, until, limit)?,
-                TaskKind::ReplayMissing => missing_ones(tx, &endpoint, position, until, limit)?,
-            };
+            let until = Ksuid::lowest_at(Timestamp::from_micros(until));
             let to = EndpointRef { app: endpoint.app, endpoint: endpoint.key };
+            let page = match kind {
+                TaskKind::Recover => failed_ones(tx, &endpoint, position, until.head(), limit)?,
+                TaskKind::ReplayMissing => missing_ones(tx, &endpoint, position, until.head(), limit)?,
+                TaskKind::CancelWaiting => {
+                    let cancelled = cancel_some(tx, to, until.timestamp(), limit)?;
+                    Page { taken: cancelled, messages: Vec::new(), position, last: cancelled < limit }
+                }
+            };
             for message in &page.messages {
                 manual_try(tx, DeliveryRef { to, message: *message }, now)?;
             }
-            let sent = page.messages.len() as u64;
+            let sent = page.taken as u64;
             tx.conn
                 .prepare_cached(
                     "UPDATE task SET position = ?2, sent = sent + ?3, updated_at = ?4,
@@ -190,6 +199,9 @@ impl Sqlite {
 
 /// What a step found among the rows that it looked at.
 struct Page {
+    /// How many it takes up.
+    taken: usize,
+    /// Those to try.
     messages: Vec<MessageId>,
     /// The last row looked at.
     position: i64,
@@ -244,9 +256,6 @@ fn missing_ones(tx: &Tx<'_>, e: &Endpoint, position: i64, until: i64, limit: usi
 }
 
 fn page_of(seen: Vec<(i64, [u8; 12], bool)>, position: i64, limit: usize) -> Page {
-    Page {
-        position: seen.last().map_or(position, |s| s.0),
-        last: seen.len() < limit,
-        messages: seen.iter().filter(|s| s.2).map(|s| MessageId(Ksuid::from_parts(s.0, s.1))).collect(),
-    }
+    let messages: Vec<_> = seen.iter().filter(|s| s.2).map(|s| MessageId(Ksuid::from_parts(s.0, s.1))).collect();
+    Page { taken: messages.len(), messages, position: seen.last().map_or(position, |s| s.0), last: seen.len() < limit }
 }

@@ -1,11 +1,6 @@
 """Every setting with its default. What the environment says is the default of the default."""
 
 import os
-import tempfile
-from pathlib import Path
-
-# Tutor keeps this folder on the host, so that what is in it survives a new container.
-KEPT = Path("/openedx/data")
 
 DEFAULTS = {
     "SCHOOLBELL_URL": "",
@@ -28,7 +23,3 @@ def plugin_settings(settings):
     for name, default in DEFAULTS.items():
         if not hasattr(settings, name):
             setattr(settings, name, os.environ.get(name, default))
-    if not settings.SCHOOLBELL_OUTBOX:
-        folder = KEPT if os.access(KEPT, os.W_OK) else Path(tempfile.gettempdir())
-        service = getattr(settings, "SERVICE_VARIANT", None) or "platform"
-        settings.SCHOOLBELL_OUTBOX = str(folder / f"schoolbell-outbox-{service}.sqlite3")

@@ -1,0 +1,69 @@
+// A world for browser tests: the real server with an operator signed in, and a receiver.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { chromium } from "playwright-core";
+import { startServer } from "../../javascript/support/server.js";
+import { check, signedIn } from "./page.js";
+
+export const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
+export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
+export const SHOTS = new URL("../../../target/screenshots/", import.meta.url).pathname;
+const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGUMENTS });
+
+/** Answers what the path says: `/500` answers 500, with a hostile body; `/hang` does not answer. Keeps what arrived. */
+export async function startReceiver() {
+  const receiver = { mended: false, requests: [] };
+  const http = createServer((request, response) => {
+    request.resume();
+    receiver.requests.push({ url: request.url, headers: request.headers });
+    if (request.url.startsWith("/hang") && !receiver.mended) return;
+    const status = receiver.mended ? 200 : Number(request.url.slice(1, 4)) || 200;
+    response.writeHead(status, { "content-type": "text/html", "x-hostile": "<b>" }).end(`answered ${status} ${HOSTILE}`);
+  });
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  receiver.url = `http://127.0.0.1:${http.address().port}`;
+  receiver.stop = () => { http.closeAllConnections(); http.close(); };
+  return receiver;
+}
+
+/** A server with an operator signed in. */
+export async function startWorld() {
+  const server = await startServer();
+  const receiver = await startReceiver();
+  const token = server.token(ORGANIZATION);
+  const { browser, page } = await signedIn(server);
+  return {
+    server,
+    receiver,
+    browser,
+    context: page.context(),
+    page,
+    go: (path) => page.goto(server.url + path),
+    button: (name) => page.getByRole("button", { name, exact: true }),
+    link: (name) => page.getByRole("link", { name, exact: true }),
+    /** What every page has to be; and nothing hostile ran on it. */
+    async check(name) {
+      await check(page, name);
+      assert.equal(await page.evaluate("window.hacked"), undefined, name);
+    },
+    async api(method, path, body) {
+      const answer = await fetch(`${server.url}/api/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body: body && JSON.stringify(body),
+      });
+      assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
+      return answer.status === 204 ? null : answer.json();
+    },
+    async stop() {
+      await browser.close();
+      receiver.stop();
+      await server.stop();
+    },
+  };
+}
