@@ -26,7 +26,7 @@ const BY_APP: &str = select!("k.app = $1");
 const BY_ID: &str = select!("a.id = $1");
 /// A set that is there already, or that moved on, is left alone.
 const INSERT: &str = "INSERT INTO key_set (app, previous, current, next, rotated_at, revision)
-    VALUES ($1, $2, $3, $4, $5, $6 + 1) ON CONFLICT (app) DO NOTHING";
+    VALUES ($1, $2, $3, $4, $5, $6::bigint + 1) ON CONFLICT (app) DO NOTHING";
 const UPDATE: &str = "UPDATE key_set SET previous = $2, current = $3, next = $4, rotated_at = $5,
     revision = revision + 1 WHERE app = $1 AND revision = $6";
 const ROTATED_BEFORE: &str = "SELECT k.app FROM key_set k JOIN app a ON a.key = k.app AND a.deleted_at IS NULL

@@ -246,8 +246,8 @@ impl Watcher {
                     return Err(StoreError::Unavailable("the connection was cut".into()));
                 },
                 () = self.node.now.notified() => *next_beat = Instant::now(),
-                () = conn.left.notified() => self.tell_backlog().await?,
-                () = self.node.backlog.notified() => self.tell_backlog().await?,
+                () = conn.left.notified() => self.tell_backlog(),
+                () = self.node.backlog.notified() => self.tell_backlog(),
                 () = sleep(LOOK) => {}
             }
         }
@@ -310,15 +310,19 @@ impl Watcher {
         Ok(())
     }
 
-    /// Hands on what waits in the table: what a node that is gone knew of, nobody else does.
-    async fn tell_backlog(&mut self) -> Result<(), StoreError> {
+    /// Hands on what waits in the table: what a node that is gone knew of, nobody else does. Beside the heartbeat, which
+    /// must not wait for a long list.
+    fn tell_backlog(&mut self) {
         self.looked_at_backlog = Instant::now();
-        let due = super::claim::endpoints_with_backlog(&self.pool).await?;
-        if !due.is_empty() {
-            // Nobody listens only while the server stops.
-            let _ = self.commits.send(Commit { due, ..Commit::default() });
-        }
-        Ok(())
+        let (pool, commits) = (self.pool.clone(), self.commits.clone());
+        tokio::spawn(async move {
+            match super::claim::endpoints_with_backlog(&pool).await {
+                Ok(due) if due.is_empty() => {}
+                // Nobody listens only while the server stops.
+                Ok(due) => drop(commits.send(Commit { due, ..Commit::default() })),
+                Err(error) => tracing::warn!(%error, "failed to look for what waits; it is looked for again"),
+            }
+        });
     }
 
     /// What changed elsewhere is forgotten here.
