@@ -44,6 +44,7 @@ pub async fn an_application_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
         platform: Some("instruqt".into()),
         retry_schedule: Some("1ms,2h".parse().unwrap()),
         retention: Retention { payload_days: Some(3), attempt_days: None },
+        public_catalogue: true,
     };
     let stored = w.store.create_application(new.clone()).await.unwrap();
     new.key = stored.key;
