@@ -109,8 +109,14 @@ const DURATIONS: &str = concat!(
 );
 const POSITION: &str = "SELECT position FROM task WHERE id = $1";
 
+/// How many rows to ask for: one more than may be looked at tells whether the range ends there, and one at each end may
+/// have the key of the range's end and lie beyond it.
+fn rows_for(looks: usize) -> i64 {
+    limit(looks).saturating_add(3)
+}
+
 /// Goes over rows whose first columns are a message's key and tail (absent if it is gone), newest or oldest first, as far
-/// as `looks` allows. One more row than may be looked at tells whether the range ends there.
+/// as `looks` allows.
 fn look<T>(
     found: &[Row],
     range: &IdRange,
@@ -118,24 +124,25 @@ fn look<T>(
     mut read: impl FnMut(&Row) -> Result<Option<T>, StoreError>,
 ) -> Result<Looked<(Ksuid, T)>, StoreError> {
     let mut items = Vec::with_capacity(range.limit.min(found.len()));
-    let (mut last, mut next) = (None, None);
-    for (looked, row) in found.iter().enumerate() {
+    let (mut last, mut next, mut looked) = (None, None, 0);
+    for row in found {
+        let key: i64 = rows::col(row, 0)?;
+        let is_there = rows::col::<Option<&[u8]>>(row, 1)?.is_some();
+        let id = match is_there {
+            true => rows::keyed_ksuid(row, 0, 1, "message")?,
+            // Just beyond this row, whatever the rest of its id was.
+            false => Ksuid::from_parts(key, if range.pick == Pick::Newest { [0; 12] } else { [0xff; 12] }),
+        };
+        if is_there && !(range.from..range.until).contains(&id) {
+            continue;
+        }
         if items.len() == range.limit || looked == looks {
             next = last;
             break;
         }
-        let key: i64 = rows::col(row, 0)?;
-        if rows::col::<Option<&[u8]>>(row, 1)?.is_none() {
-            // Just beyond this row, whatever the rest of its id was.
-            last = Some(Ksuid::from_parts(key, if range.pick == Pick::Newest { [0; 12] } else { [0xff; 12] }));
-            continue;
-        }
-        let id = rows::keyed_ksuid(row, 0, 1, "message")?;
+        looked += 1;
         last = Some(id);
-        if id >= range.from
-            && id < range.until
-            && let Some(item) = read(row)?
-        {
+        if is_there && let Some(item) = read(row)? {
             items.push((id, item));
         }
     }
@@ -225,12 +232,10 @@ impl Desk for Postgres {
             (_, Pick::Oldest) => OLDEST,
         };
         let sieve = Sieve::new(of);
-        let (from, until, one_more) = (range.from.head(), range.until.head(), limit(looks).saturating_add(1));
+        let (from, until, most) = (range.from.head(), range.until.head(), rows_for(looks));
         let (app, endpoint) = (to.app.0, to.endpoint.0);
-        let found = self
-            .pool
-            .read(sql, &[&app, &endpoint, &from, &until, &sieve.event_types, &sieve.channel, &one_more])
-            .await?;
+        let found =
+            self.pool.read(sql, &[&app, &endpoint, &from, &until, &sieve.event_types, &sieve.channel, &most]).await?;
         let looked = look(&found, &range, looks, |row| {
             let state = state(row, 2, 3)?;
             let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
@@ -283,9 +288,8 @@ impl Desk for Postgres {
     ) -> Result<Looked<Message>, StoreError> {
         let sql = if range.pick == Pick::Newest { NEWEST_MESSAGES } else { OLDEST_MESSAGES };
         let sieve = Sieve::new(of);
-        let (from, until, one_more) = (range.from.head(), range.until.head(), limit(looks).saturating_add(1));
-        let found =
-            self.pool.read(sql, &[&app.0, &from, &until, &sieve.event_types, &sieve.channel, &one_more]).await?;
+        let (from, until, most) = (range.from.head(), range.until.head(), rows_for(looks));
+        let found = self.pool.read(sql, &[&app.0, &from, &until, &sieve.event_types, &sieve.channel, &most]).await?;
         let looked = look(&found, &range, looks, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
         let keys: Vec<i64> = looked.items.iter().map(|(id, ())| id.head()).collect();
         Ok(Looked { items: self.messages_by_key(app, &keys, false).await?, next: looked.next })
