@@ -1,7 +1,7 @@
 //! Asks webfilters now and answers now: all of them at the same time, each within its deadline, combined in their order.
 //!
 //! A run reads no database and waits for nothing but the webfilters; what it said is put into the log afterwards
-//! ([`log`]). What answers mean is `domain`'s business, what requests look like is `platforms`', the wire is `outbound`'s.
+//! (`log`). What answers mean is `domain`'s business, what requests look like is `platforms`', the wire is `outbound`'s.
 //! Must not store deliveries: nothing of a run is tried again.
 
 mod log;
