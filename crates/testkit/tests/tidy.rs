@@ -32,11 +32,13 @@ const IN_TESTS: &[(&str, &str)] = &[("api", "store")];
 const RESERVED: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("refinery", &["store"]),
-    // Whoever has these can open a connection: `outbound` for what is sent, `cli` for its own commands.
+    ("tokio-postgres", &["store"]),
+    // Whoever has these can open a connection: `outbound` for what is sent, `cli` for its own commands, `store` for TLS to
+    // PostgreSQL and for nothing that a user could name.
     ("hickory-resolver", &["outbound"]),
-    ("rustls", &["outbound", "cli", "testkit"]),
-    ("tokio-rustls", &["outbound", "cli", "testkit"]),
-    ("rustls-platform-verifier", &["outbound", "cli"]),
+    ("rustls", &["outbound", "cli", "store", "testkit"]),
+    ("tokio-rustls", &["outbound", "cli", "store", "testkit"]),
+    ("rustls-platform-verifier", &["outbound", "cli", "store"]),
     ("hyper-util", &["outbound", "cli"]),
     ("aws-sdk-sqs", &["outbound"]),
     ("aws-config", &["outbound"]),
