@@ -14,7 +14,10 @@ use outbound::{Client, Queue, Target};
 use platforms::{
     ApplicationFacts, Expression, ExpressionError, MASKED_SECRET, RenderError, RenderInput, Rendered, by_name,
 };
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 use store::{AppEntry, queue::Outgoing};
 
 /// Payloads from this size on are rendered beside the tasks that send.
@@ -121,7 +124,9 @@ impl Prepared {
                 Content { body: message.payload.clone(), content_type: "application/json", headers: HeaderMap::new() }
             }
             Some(rendering) if !rendering.takes_long(&message.payload) => {
-                rendering.render(entry, endpoint, message, public_url, now)?
+                // A fault of ours fails this delivery; it must not take the lane's place with it.
+                let render = AssertUnwindSafe(|| rendering.render(entry, endpoint, message, public_url, now));
+                catch_unwind(render).unwrap_or_else(|_| Err(broken_off("see the server's log")))?
             }
             Some(_) => {
                 let (prepared, entry, endpoint) = (self.clone(), entry.clone(), endpoint.clone());
@@ -130,8 +135,7 @@ impl Prepared {
                     Some(r) => r.render(&entry, &endpoint, &message, &public_url, now),
                     None => Err(failed(FailureReason::FormatFailed, "the endpoint changed".to_owned())),
                 });
-                let broken = |e| Err(failed(FailureReason::FormatFailed, format!("rendering broke off: {e}")));
-                work.await.unwrap_or_else(broken)?
+                work.await.unwrap_or_else(|e| Err(broken_off(e)))?
             }
         };
         if message.meta.channels.iter().any(|c| c.as_str() == TEST_CHANNEL) {
@@ -203,6 +207,10 @@ fn content(rendered: Rendered) -> Content {
         }
     }
     Content { body: rendered.body, content_type: rendered.content_type, headers }
+}
+
+fn broken_off(why: impl std::fmt::Display) -> NotSent {
+    failed(FailureReason::FormatFailed, format!("rendering broke off: {why}"))
 }
 
 pub(crate) fn failed(reason: FailureReason, detail: String) -> NotSent {
