@@ -308,7 +308,7 @@ test("Instruqt: add, edit, test and delete an endpoint as its documentation says
   await link("Logs").click();
   await page.getByRole("row", { name: /track\.challenge_attempted/ }).waitFor();
   await link("Activity").click();
-  await page.locator("svg.chart").waitFor();
+  await page.locator("svg.chart").first().waitFor();
   await go(endpoint);
   await link("Edit events").click();
   await page.getByLabel("All of Review").check();

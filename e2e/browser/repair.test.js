@@ -101,7 +101,7 @@ test("with nothing to repair there is no button, and another window is counted i
   await dialog.getByText("0 messages failed since then.").waitFor();
   assert.equal(await dialog.getByLabel("Since").inputValue(), "7d");
   await w.page.keyboard.press("Escape");
-  assert.equal(await dialog.count(), 0);
+  await dialog.waitFor({ state: "hidden" });
 });
 
 test("what waits is counted and cancelled, listed as cancelled, and replayed later", async () => {

@@ -1,5 +1,7 @@
 //! The one binary: reads settings, wires the rooms, runs the commands. Holds no rules of its own.
 
+#![allow(rustdoc::bare_urls, reason = "what documents a setting is also the help that a terminal shows")]
+
 mod app;
 mod client;
 mod clock;

@@ -1,6 +1,6 @@
 //! The audit log: one entry for each operation that changes, reveals, resends or views, whichever door it came through.
 //!
-//! Operations call [`Service::note`] when they are done, and before they reveal. Where an entry cannot be stored, the
+//! Operations call `Service::note` when they are done, and before they reveal. Where an entry cannot be stored, the
 //! server's log gets it: an operation does not fail for want of a note.
 
 use crate::{

@@ -3,6 +3,7 @@
 
 use crate::error::ServiceError;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -12,6 +13,10 @@ pub(crate) const LENGTH_MIN: usize = 12;
 const LENGTH_MAX: usize = 1024;
 /// At the same time.
 const AT_ONCE: usize = 2;
+/// KiB of memory that a hash takes.
+const MEMORY: u32 = 19 * 1024;
+/// How often it goes over them.
+const PASSES: u32 = 2;
 
 /// Hashes and verifies.
 pub(crate) struct Passwords {
@@ -21,7 +26,7 @@ pub(crate) struct Passwords {
 }
 
 fn argon2() -> Argon2<'static> {
-    let params = Params::new(19 * 1024, 2, 1, None)
+    let params = Params::new(MEMORY, PASSES, 1, None)
         .unwrap_or_else(|e| unreachable!("these parameters are within the algorithm's limits: {e}"));
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
@@ -32,12 +37,19 @@ fn hash(password: &[u8]) -> Option<String> {
     argon2().hash_password_with_salt(password, &salt).ok().map(|hash| hash.to_string())
 }
 
+/// What looks like a hash and takes as long to verify, but is one of no password: no hash is worked out for it, for that
+/// would take each start a moment and each idle server the memory.
+fn nobody() -> String {
+    let (mut salt, mut hash) = ([0; 16], [0; 32]);
+    store::seal::fill_random(&mut salt);
+    store::seal::fill_random(&mut hash);
+    let [salt, hash] = [&salt[..], &hash[..]].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+    format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${salt}${hash}")
+}
+
 impl Passwords {
     pub(crate) fn new() -> Self {
-        // Of no password: nobody types 32 random bytes.
-        let mut random = [0; 32];
-        store::seal::fill_random(&mut random);
-        Self { seats: Arc::new(Semaphore::new(AT_ONCE)), nobody: hash(&random).unwrap_or_default().into() }
+        Self { seats: Arc::new(Semaphore::new(AT_ONCE)), nobody: nobody().into() }
     }
 
     /// The hash, for storing.
@@ -98,6 +110,17 @@ mod tests {
         assert!(!passwords.verify("Four words in a row", Some(&stored)).await.unwrap());
         assert!(!passwords.verify("four words in a row", None).await.unwrap());
         assert!(!passwords.verify("", Some("not a hash")).await.unwrap());
+    }
+
+    #[test]
+    fn what_stands_in_for_unknown_users_takes_as_long_as_a_hash_and_is_never_the_same() {
+        let parts = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        let (real, stand_in) = (hash(b"four words in a row").unwrap(), nobody());
+        assert_eq!(parts(&stand_in), parts(&real));
+        assert_eq!(stand_in.len(), real.len());
+        // Understood as a hash, or it would be refused at once.
+        assert!(argon2::PasswordHash::new(&stand_in).is_ok());
+        assert_ne!(stand_in, nobody());
     }
 
     #[test]
