@@ -21,7 +21,8 @@ fn the_demo_delivers_and_cleans_up() {
     let delivered = text.lines().filter(|l| l.contains("✓ 204")).count();
     assert!(delivered > 50, "{delivered} deliveries in {text}");
     assert!(text.contains("✗ 503") && text.contains("  try 2"), "a retry is seen in {text}");
-    assert!(!text.contains("401"), "every signature is right: {text}");
+    // With its mark: the number alone may be part of a port or a time.
+    assert!(!text.contains("✗ 401"), "every signature is right: {text}");
     // What failed in the last moments may still wait for its next try at the end.
     let summary = text.lines().last().unwrap();
     let after = |word: &str| -> usize {
