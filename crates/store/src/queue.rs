@@ -239,8 +239,8 @@ pub trait Queue: Send + Sync {
     /// Stores messages with their deliveries in one shared commit, each on its own: one that conflicts does not harm
     /// the others. Answers in the order given, when they are on disk.
     async fn accept(&self, messages: Vec<Accept>) -> Result<Vec<Accepted>, StoreError>;
-    /// Hands in the result of a try. It is written within milliseconds, and before anything but an accept that is asked
-    /// for later; failures come back in [`Commit`].
+    /// Hands in the result of a try. It is written within milliseconds, and before a [`Self::release`] that is asked for
+    /// later is answered; failures come back in [`Commit`].
     fn record(&self, record: Record);
     /// Leases up to `limit` due deliveries of an endpoint, with at most about `max_bytes` of payload.
     /// `fresh_only` leaves out retries.

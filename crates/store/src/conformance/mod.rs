@@ -122,6 +122,7 @@ macro_rules! conformance_tests {
                 kept_answers_go_after_their_time
             }
             queue {
+                what_was_handed_in_is_written_before_a_later_release_is_answered
                 a_repeated_hash_gets_the_first_message_and_sends_nothing_again
                 a_hash_counts_for_its_time_only
                 a_repeated_event_id_is_the_same_event_or_a_conflict

@@ -650,3 +650,17 @@ pub async fn many_at_once_are_all_kept(fixture: &dyn Fixture) {
     assert_eq!(open(&w).await, 0);
     assert_eq!(w.store.endpoint_stats(to, Ksuid::MIN, Ksuid::MAX).await.unwrap().success, 300);
 }
+
+pub async fn what_was_handed_in_is_written_before_a_later_release_is_answered(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (app, endpoint) = w.lane().await;
+    let to = at(&endpoint);
+    for _ in 0..3 {
+        let message = w.post_to(to).await;
+        let leased = w.claim(to).await.pop().unwrap();
+        let record = w.new_record(leased.delivery, Some(200), Settle::Delivered);
+        w.store.record(record);
+        w.store.release(Vec::new(), w.now).await.unwrap();
+        assert_eq!(w.answers_of(app, message).await.len(), 1);
+    }
+}
