@@ -13,6 +13,7 @@ import standardwebhooks
 
 from conftest import connect
 from support.api import assert_error, assert_invalid, eventually
+from support.nodes import cluster
 from support.receiver import Answer
 from test_operational import MANAGEMENT, wait_for
 from test_platforms import FIXTURES, publish
@@ -234,6 +235,49 @@ def test_an_endpoint_is_switched_off_after_so_many_given_up_and_the_operator_is_
     eventually(lambda: api.get(path).json()["disabled"], what="the endpoint was not switched off")
     told = wait_for(operator, "endpoint.disabled")[0]
     assert (told["appId"], told["endpointId"]) == (app, endpoint) and told["failSince"]
+    assert told["messagesGivenUp"] == {"timeouts": 0, "errors": 3}
+
+
+def give_up(api, app):
+    """A message of which both tries fail; until that is on disk, where the count is too."""
+    api.attempts(app, api.send(app)["id"], 2)
+
+
+def test_what_was_given_up_counts_after_a_crash(new_server, receiver):
+    node = new_server().start()
+    api = connect(node)
+    app, broken = api.app()["id"], receiver.hook()
+    broken.respond(500)
+    limit = {"timeouts": 100, "errors": 4}
+    path = f"/app/{app}/endpoint/" + api.endpoint(app, broken.url, retrySchedule=["1ms"], deactivateAfter=limit)["id"]
+    for start_again in (node.restart, lambda: (node.kill(), node.start())):
+        give_up(api, app)
+        start_again()
+        assert not api.get(path).json()["disabled"]
+    give_up(api, app)
+    assert not api.get(path).json()["disabled"]
+    api.send(app)
+    eventually(lambda: api.get(path).json()["disabled"], what="what was before the restarts does not count")
+    # Switched on again, it begins anew.
+    assert api.patch(path, {"disabled": False}).status_code == 200
+    for _ in range(3):
+        give_up(api, app)
+    assert not api.get(path).json()["disabled"]
+
+
+def test_what_was_given_up_counts_on_all_nodes_together(new_node, database, receiver):
+    _, apis = cluster(new_node, database.url(), 2)
+    app, broken = apis[0].app()["id"], receiver.hook()
+    broken.respond(500)
+    limit = {"timeouts": 100, "errors": 4}
+    made = apis[0].endpoint(app, broken.url, retrySchedule=["1ms"], deactivateAfter=limit)
+    path = f"/app/{app}/endpoint/{made['id']}"
+    for api in (apis[0], apis[1], apis[0]):
+        give_up(api, app)
+    assert not apis[0].get(path).json()["disabled"]
+    apis[1].send(app)
+    for api in apis:
+        eventually(lambda api=api: api.get(path).json()["disabled"], what="the endpoint was not switched off")
 
 
 # Signed bodies.

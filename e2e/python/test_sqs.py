@@ -327,6 +327,91 @@ def test_each_message_of_a_batch_has_its_own_outcome(api):
     odd.close()
 
 
+def test_a_batch_of_which_some_fail_is_retried_in_part(api):
+    """The queue takes some, is too busy for some, and refuses some: each has its own ending."""
+    first = {"taken": None, "busy": ("ThrottlingException", False), "odd": ("InvalidMessageContents", True)}
+
+    def mixed(request):
+        kinds = {e["Id"]: json.loads(e["MessageBody"])["kind"] for e in request["Entries"]}
+        _, reply = taken({"Entries": [e for e in request["Entries"] if first[kinds[e["Id"]]] is None]})
+        for entry, kind in kinds.items():
+            if first[kind]:
+                code, fault = first[kind]
+                reply["Failed"].append({"Id": entry, "SenderFault": fault, "Code": code, "Message": kind})
+        return 200, reply
+
+    def calm(request):
+        bodies = [json.loads(e["MessageBody"])["kind"] for e in request["Entries"]]
+        return taken(request) if set(bodies) == {"busy"} else mixed(request)
+
+    odd = OddQueue(calm)
+    app = api.app(retrySchedule=["1ms", "1ms"])["id"]
+    endpoint = api.endpoint(app, odd.url, transport="sqs", queue=KEY, concurrency=1)
+    plan = ["taken", "busy", "odd", "taken", "busy", "odd"]
+    answers = api.batch(app, [{"eventType": "lesson.started", "payload": {"kind": kind}} for kind in plan])
+    for kind, answer in zip(plan, answers, strict=True):
+        message = answer["message"]["id"]
+        if kind == "busy":
+            eventually(lambda m=message: api.attempts(app, m)[0]["status"] == 0, what="it was not tried again")
+            continue
+        eventually(lambda m=message: no_next(api, app, endpoint["id"], m), what=f"{kind} did not end")
+        statuses = [a["status"] for a in api.attempts(app, message)]
+        assert statuses == [0 if kind == "taken" else 2], "what was refused would be refused again"
+    odd.close()
+
+
+def test_a_message_that_is_too_large_for_its_queue_fails_alone_and_for_good(api, queues):
+    queue = queues.queue(f"canvas-live-events-{next(NUMBERS)}", MaximumMessageSize="2048")
+    app = api.app(retrySchedule=["1ms", "1ms"])["id"]
+    endpoint = to_queue(api, app, queue, concurrency=1)
+    texts = ["x" * (3000 if n == 4 else 10) for n in range(10)]
+    answers = api.batch(app, [{"eventType": "lesson.started", "payload": {"text": text}} for text in texts])
+    assert len(queue.receive(9, 30)) == 9
+    for n, answer in enumerate(answers):
+        message = answer["message"]["id"]
+        if n == 4:
+            eventually(lambda m=message: no_next(api, app, endpoint["id"], m))
+        (attempt,) = api.attempts(app, message)
+        assert attempt["status"] == (2 if n == 4 else 0), n
+        assert n != 4 or "shorter than 2048" in attempt["response"]
+    assert queue.is_empty(), "each message once"
+
+
+def test_requests_stay_below_what_a_queue_takes_together(api):
+    odd = OddQueue(taken)
+    app = api.app()["id"]
+    api.endpoint(app, odd.url, transport="sqs", queue=KEY, concurrency=1)
+    messages = [{"eventType": "lesson.started", "payload": {"text": "x" * 60_000}} for _ in range(12)]
+    for answer in api.batch(app, messages):
+        assert api.attempts(app, answer["message"]["id"])[0]["status"] == 0
+    for request in odd.requests:
+        # Attributes count too.
+        size = sum(len(e["MessageBody"]) + 200 for e in request["Entries"])
+        assert 1 <= len(request["Entries"]) <= 4 and size <= 256 * 1024
+    odd.close()
+
+
+def test_what_waits_while_a_request_is_out_goes_in_one(api):
+    """A steady trickle does not become a request for each message: what comes while one is out waits for its answer."""
+    go = threading.Event()
+
+    def slow(request):
+        go.wait(10)
+        return taken(request)
+
+    odd = OddQueue(slow)
+    app = api.app()["id"]
+    api.endpoint(app, odd.url, transport="sqs", queue=KEY)
+    sent = [api.send(app)["id"]]
+    eventually(lambda: odd.requests)
+    sent += [api.send(app)["id"] for _ in range(6)]
+    go.set()
+    for message in sent:
+        assert api.attempts(app, message)[0]["status"] == 0
+    assert [len(r["Entries"]) for r in odd.requests] == [1, 6]
+    odd.close()
+
+
 def test_a_batch_that_is_too_large_goes_one_by_one(api):
     def small(request):
         return taken(request) if len(request["Entries"]) == 1 else error("AWS.SimpleQueueService.BatchRequestTooLong")

@@ -415,9 +415,10 @@ async fn tell_operators(mut reports: mpsc::Receiver<Happened>, service: Arc<Serv
             timestamp: a.at,
         };
         let (app, event) = match happened {
-            Happened::EndpointDisabled { app, endpoint, fail_since } => {
+            Happened::EndpointDisabled { app, endpoint, fail_since, given_up } => {
                 let endpoint = EndpointNames::of(&app.application, &endpoint);
-                (app, OperationalEvent::EndpointDisabled { endpoint, fail_since })
+                let given_up = given_up.map(Into::into);
+                (app, OperationalEvent::EndpointDisabled { endpoint, fail_since, given_up })
             }
             Happened::Failing(app, endpoint, message, last) => {
                 let names = AttemptNames::of(&app.application, &message, &endpoint, attempt(last));

@@ -112,7 +112,9 @@ fn switched_off(why: DisabledBecause) -> (String, String) {
     let advice = "New messages do not reach it. Once it is switched on, recover sends what failed.".to_owned();
     let sentence = match why {
         DisabledBecause::Asked => "Switched off by a person or a program.",
-        DisabledBecause::Failing => "Switched off by itself, because every attempt had failed for days.",
+        DisabledBecause::Failing => {
+            "Switched off by itself, because every attempt had failed for days, or too many messages were given up in one."
+        }
         DisabledBecause::Gone => "Switched off by itself, because the receiver said that it is gone for good.",
     };
     (sentence.to_owned(), advice)

@@ -10,7 +10,7 @@ use crate::{
     response::response_text,
 };
 use domain::{
-    AttemptId, Endpoint, Ksuid, Outcome, RetrySchedule, Timestamp, Trigger,
+    AttemptId, Endpoint, GivenUp, Ksuid, Outcome, RetrySchedule, Timestamp, Trigger,
     retry::{Verdict, decide},
 };
 use outbound::{
@@ -116,7 +116,7 @@ impl Shared {
             let mut rest = ready.split_off(fitting(ready.iter().map(|(message, ..)| message.size())));
             std::mem::swap(&mut ready, &mut rest);
             let (messages, tries): (Vec<_>, Vec<_>) = rest.into_iter().map(|(m, job, begun)| (m, (job, begun))).unzip();
-            let (outcomes, took) = self.parts.client.send_to_queue(queue, &messages).await;
+            let (outcomes, took) = self.parts.client.send_to_queue(queue, &messages, self.now()).await;
             for ((job, begun), outcome) in tries.into_iter().zip(outcomes) {
                 results.push(self.finish(place, job, begun, outcome, took));
             }
@@ -180,9 +180,8 @@ impl Shared {
             Outcome::Failed { .. } => TryResult::NoAnswer,
         };
         self.note_health(entry, endpoint, &verdict, result, ended);
-        if settle == Settle::Failed {
-            self.note_given_up(entry, endpoint, &outcome, ended);
-        }
+        let counts = settle == Settle::Failed && endpoint.options.deactivate_after.is_some();
+        let given_up = outcome.reason().filter(|_| counts).and_then(GivenUp::because_of);
         let attempt = NewAttempt {
             id: AttemptId(begun.id),
             at: begun.at,
@@ -200,6 +199,7 @@ impl Shared {
             settle,
             tries,
             order_key: job.message.meta.order_key.clone(),
+            given_up,
             now: ended,
             ticket: job.ticket,
         });
@@ -214,6 +214,7 @@ impl Shared {
             settle: Settle::RetryAt(self.now().plus(LONGEST_SLEEP)),
             tries: job.tries,
             order_key: None,
+            given_up: None,
             now: self.now(),
             ticket: job.ticket,
         });

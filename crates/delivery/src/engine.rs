@@ -4,7 +4,6 @@
 //! when it runs: a lane asks for the next thing to do ([`crate::lane::Next`]), [`Shared::pump`] does it.
 
 use crate::{
-    given_up::GivenUp,
     jws::Signers,
     lane::{Lane, Limits, Next, Seat, is_fresh},
     prepare::Prepared,
@@ -13,7 +12,7 @@ use crate::{
     timers::Timers,
 };
 use domain::{AppKey, Endpoint, EndpointKey, EndpointRef, RetrySchedule, Timestamp, Trigger, queue::Transport};
-use outbound::Client;
+use outbound::{Client, queue::BATCH_MAX};
 use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
@@ -96,7 +95,6 @@ pub(crate) struct Shared {
     app_rates: Mutex<HashMap<AppKey, Rate>>,
     pub(crate) targets: Cache<EndpointKey, Arc<Prepared>>,
     pub(crate) signers: Signers,
-    pub(crate) given_up: GivenUp,
     timers: Mutex<Timers>,
     timers_changed: Notify,
     budget: Arc<Semaphore>,
@@ -146,7 +144,6 @@ impl Engine {
         let units = (parts.settings.memory_budget / BUDGET_UNIT).clamp(1024, Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             signers: Signers::new(store.clone()),
-            given_up: GivenUp::default(),
             store,
             lanes: Mutex::default(),
             app_rates: Mutex::default(),
@@ -288,17 +285,29 @@ impl Shared {
             for delivery in commit.lost {
                 tracing::warn!(message = %delivery.message, "a result came after its lease was lost; it is not recorded");
             }
+            for (to, count) in commit.given_up {
+                tokio::spawn(self.clone().note_given_up(to, count));
+            }
             for (to, at) in commit.due {
                 self.lane(to).due_at(at);
                 self.pump(to);
             }
+            // Leased to a run that is about to end: the next one takes it up.
+            if self.stopping.load(Ordering::Relaxed) {
+                continue;
+            }
+            // All of them first: what came together may travel together.
+            let mut touched: Vec<EndpointRef> = Vec::new();
             for job in commit.leased {
                 let to = job.delivery.to;
-                if self.stopping.load(Ordering::Relaxed) {
-                    // Leased to a run that is about to end: the next one takes it up.
-                    continue;
+                if touched.last() != Some(&to) {
+                    touched.push(to);
                 }
                 self.lane(to).get().push(job);
+            }
+            touched.sort_unstable();
+            touched.dedup();
+            for to in touched {
                 self.pump(to);
             }
         }
@@ -358,7 +367,6 @@ impl Shared {
     fn forget_idle(&self, now: Timestamp) {
         self.lock_lanes().retain(|_, lane| !lane.is_idle(now));
         self.app_rates.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, rate| !rate.is_idle(now));
-        self.given_up.forget_old(now);
     }
 
     fn wake_at(&self, lane: &mut Lane, at: Timestamp) {
@@ -429,7 +437,11 @@ impl Shared {
             _ => self.parts.settings.concurrency,
         };
         let concurrency = endpoint.and_then(|e| e.options.concurrency).unwrap_or(usual);
-        Limits { concurrency: usize::from(concurrency.max(1)), rate: endpoint.and_then(|e| e.throttle_rate) }
+        Limits {
+            concurrency: usize::from(concurrency.max(1)),
+            rate: endpoint.and_then(|e| e.throttle_rate),
+            together: if endpoint.is_some_and(|e| e.options.transport == Transport::Sqs) { BATCH_MAX } else { 1 },
+        }
     }
 
     /// Until when an application's own rate holds a delivery back.
@@ -530,6 +542,7 @@ impl Shared {
             settle,
             tries: job.tries,
             order_key: job.message.meta.order_key.clone(),
+            given_up: None,
             now: self.now(),
             ticket: job.ticket,
         });

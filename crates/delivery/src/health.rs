@@ -1,7 +1,7 @@
 //! An endpoint's health: since when it fails, and when it is switched off for it.
 
 use crate::{engine::Shared, lane::TryResult, report::Happened};
-use domain::{DisabledBecause, Endpoint, EndpointRef, Outcome, Timestamp, retry::Verdict};
+use domain::{DisabledBecause, Endpoint, EndpointRef, GivenUpCount, Timestamp, retry::Verdict};
 use std::sync::Arc;
 use store::{AppEntry, Directory, StoreError};
 
@@ -19,10 +19,10 @@ impl Shared {
         let change = match verdict {
             Verdict::Delivered if endpoint.failing_since.is_some() => Change::Healthy,
             Verdict::Delivered => return,
-            Verdict::Gone => Change::Disable(DisabledBecause::Gone),
+            Verdict::Gone => Change::Disable(DisabledBecause::Gone, None),
             Verdict::Failed | Verdict::RetryAt(_) => match endpoint.failing_since {
                 Some(since) if *verdict == Verdict::Failed && now.since(since) >= self.parts.settings.disable_after => {
-                    Change::Disable(DisabledBecause::Failing)
+                    Change::Disable(DisabledBecause::Failing, None)
                 }
                 Some(_) => return,
                 None if result == TryResult::Unwelcome => return,
@@ -40,19 +40,19 @@ impl Shared {
         self.change_health(entry, to, change, now);
     }
 
-    /// Counts a message that was given up, and switches the endpoint off where it asks for that after so many.
-    pub(crate) fn note_given_up(
-        self: &Arc<Self>,
-        entry: &Arc<AppEntry>,
-        endpoint: &Arc<Endpoint>,
-        outcome: &Outcome,
-        now: Timestamp,
-    ) {
-        let (Some(limit), Some(reason)) = (endpoint.options.deactivate_after, outcome.reason()) else { return };
-        if self.given_up.count(endpoint.key, limit, reason, now) {
-            let to = EndpointRef { app: endpoint.app, endpoint: endpoint.key };
-            tracing::warn!(endpoint = %endpoint.id, "an endpoint reached the number of messages given up in a day");
-            self.change_health(entry, to, Change::Disable(DisabledBecause::Failing), now);
+    /// So many messages were given up for an endpoint within a day: switches it off where it asks for that. If this does
+    /// not come about (the process stops here, the store fails), the next message that is given up asks again.
+    pub(crate) async fn note_given_up(self: Arc<Self>, to: EndpointRef, count: GivenUpCount) {
+        let entry = match self.parts.directory.by_key(to.app).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(%error, "failed to read an endpoint's limit of messages given up"),
+        };
+        let endpoint = entry.endpoint(to.endpoint).filter(|e| e.disabled.is_none());
+        let limit = endpoint.and_then(|e| e.options.deactivate_after);
+        if limit.is_some_and(|limit| limit.is_reached_by(count)) {
+            let now = self.now();
+            self.change_health(&entry, to, Change::Disable(DisabledBecause::Failing, Some(count)), now);
         }
     }
 
@@ -63,9 +63,15 @@ impl Shared {
             match write_health(&shared.parts.directory, to, change, now).await {
                 Ok(Some(endpoint)) => {
                     let fail_since = endpoint.failing_since.unwrap_or(now);
-                    tracing::warn!(endpoint = %endpoint.id, reason = ?endpoint.disabled, "switched an endpoint off");
+                    let given_up = match change {
+                        Change::Disable(_, given_up) => given_up,
+                        Change::Healthy | Change::Failing => None,
+                    };
+                    tracing::warn!(
+                        endpoint = %endpoint.id, reason = ?endpoint.disabled, ?given_up, "switched an endpoint off"
+                    );
                     let endpoint = Arc::new(endpoint);
-                    shared.parts.reporter.report(Happened::EndpointDisabled { app, endpoint, fail_since });
+                    shared.parts.reporter.report(Happened::EndpointDisabled { app, endpoint, fail_since, given_up });
                     shared.look_at(to).await;
                 }
                 Ok(None) => {}
@@ -80,7 +86,8 @@ impl Shared {
 enum Change {
     Healthy,
     Failing,
-    Disable(DisabledBecause),
+    /// Off; with how many messages were given up in a day, if that is why.
+    Disable(DisabledBecause, Option<GivenUpCount>),
 }
 
 /// Writes a change of health, again if somebody else changed the endpoint meanwhile. Answers the endpoint if this
@@ -97,13 +104,13 @@ async fn write_health(
         match change {
             Change::Healthy if endpoint.failing_since.is_some() => endpoint.failing_since = None,
             Change::Failing if endpoint.failing_since.is_none() => endpoint.failing_since = Some(now),
-            Change::Disable(because) if endpoint.disabled.is_none() => {
+            Change::Disable(because, _) if endpoint.disabled.is_none() => {
                 endpoint.disabled = Some(because);
                 endpoint.failing_since.get_or_insert(now);
             }
             _ => return Ok(None),
         }
-        let disabled = matches!(change, Change::Disable(_));
+        let disabled = matches!(change, Change::Disable(..));
         match directory.save_endpoint(endpoint.clone()).await {
             Ok(saved) => return Ok(disabled.then_some(saved)),
             Err(StoreError::Changed) => {}

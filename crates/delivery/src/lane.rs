@@ -19,6 +19,8 @@ use store::Leased;
 
 /// Deliveries of one lane in memory at most; the rest stays in the table.
 pub(crate) const WINDOW: usize = 512;
+/// Bytes that are worth a request of their own, where several deliveries may travel together.
+const FULL_ENOUGH: usize = outbound::queue::BATCH_BYTES / 2;
 /// Fewer in memory than this, and the lane looks into the table.
 const LOW: usize = 32;
 
@@ -53,6 +55,8 @@ pub(crate) struct Limits {
     pub(crate) concurrency: usize,
     /// Deliveries per second.
     pub(crate) rate: Option<u16>,
+    /// Deliveries that one request takes at most: more than one for queues.
+    pub(crate) together: usize,
 }
 
 pub(crate) struct Lane {
@@ -171,6 +175,10 @@ impl Lane {
         if again && !again_may {
             return waiting.map_or(Next::Idle, Next::WakeAt);
         }
+        // Once an answer or a page of the table is there, more may go along; nothing is awaited that is not under way.
+        if (self.in_flight > 0 || self.claiming) && !self.fills_a_request(again, limits) {
+            return Next::Idle;
+        }
         if let Some(rate) = limits.rate
             && let Err(at) = self.rate.take(rate, now)
         {
@@ -185,6 +193,13 @@ impl Lane {
             }
             None => Next::Idle,
         }
+    }
+
+    /// Whether as much waits as one request takes, about.
+    fn fills_a_request(&self, again: bool, limits: Limits) -> bool {
+        let waiting = if again { &self.again } else { &self.fresh };
+        waiting.len() >= limits.together
+            || waiting.iter().map(|job| job.message.payload.len()).sum::<usize>() >= FULL_ENOUGH
     }
 
     /// Further deliveries of the same kind that travel with one that goes: they take no place of their own. At most so
@@ -312,7 +327,7 @@ mod tests {
     use store::Outgoing;
 
     const TO: EndpointRef = EndpointRef { app: AppKey(1), endpoint: EndpointKey(1) };
-    const LIMITS: Limits = Limits { concurrency: 4, rate: None };
+    const LIMITS: Limits = Limits { concurrency: 4, rate: None, together: 1 };
 
     fn at(s: i64) -> Timestamp {
         Timestamp::from_micros(s * 1_000_000)
@@ -378,7 +393,7 @@ mod tests {
     fn companions_take_no_place_and_keep_to_kind_size_and_rate() {
         let mut lane = Lane::new(TO);
         // A tenth of a second's worth at once: five.
-        let limits = Limits { concurrency: 1, rate: Some(50) };
+        let limits = Limits { concurrency: 1, rate: Some(50), together: 10 };
         for n in 0..8 {
             lane.push(job(n, 0));
         }
@@ -392,6 +407,29 @@ mod tests {
         assert!(matches!(lane.next(at(1), limits), Next::Idle), "the one place is taken");
         lane.done(false, TryResult::Answered { success: true }, limits, at(2));
         assert!(matches!(lane.next(at(2), limits), Next::Send(_)));
+    }
+
+    #[test]
+    fn what_is_less_than_a_request_waits_for_an_answer_or_a_page_that_is_under_way() {
+        let mut lane = Lane::new(TO);
+        let limits = Limits { concurrency: 4, rate: None, together: 3 };
+        lane.push(job(0, 0));
+        assert_eq!(sends(&mut lane, limits), [0], "nothing to wait for");
+        lane.push(job(1, 0));
+        lane.push(job(2, 0));
+        assert_eq!(sends(&mut lane, limits), []);
+        lane.push(job(3, 0));
+        assert!(matches!(lane.next(at(1), limits), Next::Send(_)), "a whole one does not wait");
+        assert_eq!(lane.companions(false, 2, 100, limits, at(1), || true).len(), 2);
+        lane.push(job(4, 0));
+        lane.done(false, TryResult::Answered { success: true }, limits, at(1));
+        assert_eq!(sends(&mut lane, limits), [], "the other one is still out");
+        lane.done(false, TryResult::Answered { success: true }, limits, at(1));
+        lane.due_at(at(1));
+        assert!(matches!(lane.next(at(1), limits), Next::Claim { .. }));
+        assert_eq!(sends(&mut lane, limits), [], "the table may have more");
+        lane.claimed(vec![], false, None);
+        assert_eq!(sends(&mut lane, limits), [4]);
     }
 
     #[test]
@@ -423,7 +461,7 @@ mod tests {
     #[test]
     fn a_rate_is_kept_and_a_lane_with_nothing_to_do_can_be_forgotten() {
         let mut lane = Lane::new(TO);
-        let limits = Limits { concurrency: 4, rate: Some(2) };
+        let limits = Limits { concurrency: 4, rate: Some(2), together: 1 };
         lane.push(job(1, 0));
         lane.push(job(2, 0));
         assert!(matches!(lane.next(at(1), limits), Next::Send(_)));

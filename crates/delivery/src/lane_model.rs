@@ -130,7 +130,7 @@ impl Model {
         Self {
             lane: Lane::new(TO),
             timers: Timers::default(),
-            limits: Limits { concurrency, rate },
+            limits: Limits { concurrency, rate, together: 1 },
             now: Timestamp::from_micros(1_800_000_000_000_000),
             steps_back: 0,
             stepped_back: 0,

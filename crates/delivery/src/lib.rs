@@ -8,7 +8,6 @@
 
 mod deliver;
 mod engine;
-mod given_up;
 mod health;
 mod jws;
 mod lane;

@@ -1,6 +1,6 @@
 //! What the engine tells others about endpoints and failing deliveries: the operational webhooks' raw material.
 
-use domain::{AttemptId, Endpoint, MessageMeta, Timestamp};
+use domain::{AttemptId, Endpoint, GivenUpCount, MessageMeta, Timestamp};
 use std::sync::Arc;
 use store::AppEntry;
 
@@ -26,6 +26,8 @@ pub enum Happened {
         endpoint: Arc<Endpoint>,
         /// Since when it failed.
         fail_since: Timestamp,
+        /// How many messages were given up within a day, if that is why.
+        given_up: Option<GivenUpCount>,
     },
     /// The fourth try failed and another one is planned.
     Failing(Arc<AppEntry>, Arc<Endpoint>, MessageMeta, LastAttempt),

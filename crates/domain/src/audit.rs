@@ -169,7 +169,7 @@ words! {
     /// What the operator is told of.
     AlertKind {
         /// An endpoint was switched off because it only failed.
-        EndpointDisabled = "endpoint_disabled", "The endpoint was switched off, because it only failed for a long time.";
+        EndpointDisabled = "endpoint_disabled", "The endpoint was switched off, because it failed for too long or too often.";
         /// A message failed several times.
         Failing = "attempt_failing", "Messages keep failing and will be tried again.";
         /// A message failed for good.

@@ -39,6 +39,8 @@ pub enum FailureReason {
     QueueMissing,
     /// The queue's owner does not let us in.
     QueueRefused,
+    /// The message is larger than the queue takes.
+    QueueTooLarge,
     /// 3xx: redirects are never followed.
     Redirect,
     /// 401 or 403.
@@ -165,6 +167,12 @@ const TABLE: &[(FailureReason, &str, &str, &str)] = &[
          what failed.",
     ),
     (
+        R::QueueTooLarge,
+        "queue-too-large",
+        "The message is larger than the queue takes.",
+        "Raise the queue's limit, as far as that goes, or choose a smaller format or a transform, and recover what failed.",
+    ),
+    (
         R::Redirect,
         "redirect",
         "The receiver answered with a redirect, which is never followed.",
@@ -257,12 +265,18 @@ impl FailureReason {
     pub fn blames_receiver(self) -> bool {
         !matches!(
             self,
-            R::TooLarge | R::UnsupportedType | R::ClientError | R::BadRequest | R::ExpressionFailed | R::FormatFailed
+            R::TooLarge
+                | R::QueueTooLarge
+                | R::UnsupportedType
+                | R::ClientError
+                | R::BadRequest
+                | R::ExpressionFailed
+                | R::FormatFailed
         )
     }
     /// Whether another try would end the same way as long as nobody changes the endpoint.
     pub fn is_final(self) -> bool {
-        matches!(self, R::ExpressionFailed | R::FormatFailed | R::QueueMissing | R::QueueRefused)
+        matches!(self, R::ExpressionFailed | R::FormatFailed | R::QueueMissing | R::QueueRefused | R::QueueTooLarge)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod event_type;
 pub mod failure;
 pub mod format;
+pub mod given_up;
 pub mod ids;
 pub mod json;
 pub mod key_set;
@@ -37,6 +38,7 @@ pub use endpoint::{
 pub use event_type::EventType;
 pub use failure::FailureReason;
 pub use format::{Encoding, Format};
+pub use given_up::{GivenUp, GivenUpCount};
 pub use ids::{
     AlertId, AppKey, ApplicationId, AttemptId, AuditId, EndpointId, EndpointKey, IdGenerator, IdOrUid, InvitationId,
     Ksuid, MessageId, OrganizationId, TaskId, UserId, WebfilterId, WebfilterKey, WebfilterRunId,

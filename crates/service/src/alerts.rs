@@ -34,6 +34,17 @@ fn about(event: &OperationalEvent) -> Option<(ApplicationId, EndpointId, AlertKi
     }
 }
 
+/// What a mail says beyond the kind of alert: a line, or nothing.
+fn numbers(event: &OperationalEvent) -> String {
+    match event {
+        OperationalEvent::EndpointDisabled { given_up: Some(given_up), .. } => format!(
+            "Given up within 24 hours: {} for timeouts, {} for other errors.\n",
+            given_up.timeouts, given_up.errors
+        ),
+        _ => String::new(),
+    }
+}
+
 impl Service {
     /// Puts an event on the list, if it is one that somebody should look at.
     pub(crate) async fn alert(&self, organization: &OrganizationId, event: &OperationalEvent) {
@@ -47,14 +58,14 @@ impl Service {
         let organization = organization.clone();
         let alert = Alert { id: AlertId(id), organization, application, endpoint, kind, first_at: at, last_at: at };
         match self.store.raise_alert(alert.clone()).await {
-            Ok(true) => self.mail_alert(alert).await,
+            Ok(true) => self.mail_alert(alert, numbers(event)).await,
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, ?alert, "an alert got lost"),
         }
     }
 
     /// Mails an alert that is new, aside: nobody waits for a mail server.
-    async fn mail_alert(&self, alert: Alert) {
+    async fn mail_alert(&self, alert: Alert, numbers: String) {
         let Some(mail) = self.mail.clone() else { return };
         let found = self.directory.find(&alert.organization, &alert.application.to_string()).await;
         let Ok(Some(entry)) = found else { return };
@@ -65,7 +76,7 @@ impl Service {
         let endpoint = entry.endpoints.iter().find(|e| e.id == alert.endpoint);
         let subject = format!("{}: {}", entry.application.name, alert.kind.sentence());
         let text = format!(
-            "{}\n\nApplication: {}\nEndpoint:    {}\n\n{url}/applications/{}/endpoints/{}\n\n\
+            "{}\n{numbers}\nApplication: {}\nEndpoint:    {}\n\n{url}/applications/{}/endpoints/{}\n\n\
              Nothing more is mailed about this until somebody puts the alert away:\n{url}/settings/alerts\n",
             alert.kind.sentence(),
             entry.application.name,

@@ -4,7 +4,8 @@
 
 use crate::{Service, actor::Actor, error::ServiceError, event_types::EventTypeInput, publish::NewMessage};
 use domain::{
-    Application, ApplicationId, AttemptId, Endpoint, EndpointId, MessageId, MessageMeta, OrganizationId, Timestamp, Uid,
+    Application, ApplicationId, AttemptId, Endpoint, EndpointId, GivenUpCount, MessageId, MessageMeta, OrganizationId,
+    Timestamp, Uid,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -89,6 +90,21 @@ impl AttemptNames {
     }
 }
 
+/// Messages that were given up within 24 hours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct GivenUpNumbers {
+    /// Because no answer came in time.
+    pub timeouts: u64,
+    /// Because of anything else that the receiver did.
+    pub errors: u64,
+}
+
+impl From<GivenUpCount> for GivenUpNumbers {
+    fn from(GivenUpCount { timeouts, errors }: GivenUpCount) -> Self {
+        Self { timeouts, errors }
+    }
+}
+
 /// What the operator is told.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "type", content = "data")]
@@ -110,6 +126,9 @@ pub enum OperationalEvent {
         endpoint: EndpointNames,
         /// Since when nothing has reached it.
         fail_since: Timestamp,
+        /// How many messages were given up within 24 hours, if that is why.
+        #[serde(rename = "messagesGivenUp", skip_serializing_if = "Option::is_none")]
+        given_up: Option<GivenUpNumbers>,
     },
     /// The fourth try of a message failed, and another one is planned.
     #[serde(rename = "message.attempt.failing")]
@@ -211,6 +230,7 @@ mod tests {
         let json = serde_json::to_value(OperationalEvent::EndpointDisabled {
             endpoint: names(),
             fail_since: Timestamp::parse("2026-05-01T00:00:00Z").unwrap(),
+            given_up: None,
         })
         .unwrap();
         assert_eq!(

@@ -8,8 +8,8 @@ use crate::error::StoreError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    AppKey, AttemptId, DeliveryRef, Endpoint, EndpointRef, FailureReason, Message, MessageId, MessageMeta, OrderKey,
-    Task, TaskId, Timestamp, Trigger, ids::OrganizationId,
+    AppKey, AttemptId, DeliveryRef, Endpoint, EndpointRef, FailureReason, GivenUp, GivenUpCount, Message, MessageId,
+    MessageMeta, OrderKey, Task, TaskId, Timestamp, Trigger, ids::OrganizationId,
 };
 use std::{any::Any, sync::Arc};
 
@@ -140,10 +140,17 @@ pub struct Record {
     pub tries: u32,
     /// The message's order key: settling it releases the next of its key.
     pub order_key: Option<OrderKey>,
+    /// What it counts as, if it was given up and its endpoint has such a limit.
+    pub given_up: Option<GivenUp>,
     /// Now.
     pub now: Timestamp,
     /// Given back when it is on disk.
     pub ticket: Option<Ticket>,
+}
+
+/// The hour of an instant, since the Unix epoch.
+pub(crate) fn hour_of(now: Timestamp) -> i64 {
+    now.as_seconds().div_euclid(3_600)
 }
 
 /// What a commit brought about, for the engine.
@@ -155,6 +162,8 @@ pub struct Commit {
     pub due: Vec<(EndpointRef, Timestamp)>,
     /// Records whose lease was no longer ours.
     pub lost: Vec<DeliveryRef>,
+    /// Endpoints for which something was given up and counted, and how many it is in the last day.
+    pub given_up: Vec<(EndpointRef, GivenUpCount)>,
     /// Records that could not be written, with why: hand them in again.
     pub unrecorded: Vec<Record>,
     /// Why they could not.

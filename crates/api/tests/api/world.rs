@@ -250,6 +250,7 @@ impl World {
                 settle,
                 tries: leased.tries + u32::from(leased.trigger == Trigger::Scheduled),
                 order_key: None,
+                given_up: None,
                 now: at,
                 ticket: None,
             });

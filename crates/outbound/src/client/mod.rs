@@ -119,7 +119,7 @@ pub struct Sent {
 pub struct Client {
     timeout: Duration,
     answer_limits: AnswerLimits,
-    user_agent: HeaderValue,
+    pub(crate) user_agent: HeaderValue,
     pub(crate) connector: Arc<Connector>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) queues: QueueOptions,

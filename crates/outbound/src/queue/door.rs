@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Broken, Failure, Progress, connect::Connector, connection::Connection, pool::Pool},
-    target::Address,
+    target::{Address, Origin, TargetError},
 };
 use aws_smithy_runtime_api::{
     client::{
@@ -18,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use domain::FailureReason;
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::Full;
+use rustls::pki_types::ServerName;
 use std::{fmt, sync::Arc};
 use url::Url;
 
@@ -37,6 +38,90 @@ impl fmt::Debug for Door {
     }
 }
 
+/// Where requests go, worked out once for all of them.
+pub(super) struct Way {
+    origin: Arc<Origin>,
+    server_name: ServerName<'static>,
+    authority: HeaderValue,
+}
+
+impl Way {
+    pub(super) fn to(url: &Url) -> Result<Self, TargetError> {
+        let Address { origin, server_name, authority, .. } = Address::of(url)?;
+        Ok(Self { origin: Arc::new(origin), server_name, authority })
+    }
+}
+
+fn bad(problem: impl fmt::Display) -> Failure {
+    Failure::new(FailureReason::BadRequest, problem.to_string())
+}
+
+impl Door {
+    /// Sends a request, whose address is a path, and reads the whole answer.
+    pub(super) async fn ask(&self, way: &Way, mut head: Parts, body: Bytes) -> Result<HttpResponse, Failure> {
+        // The one that was signed: the SDK leaves it to whoever sends.
+        head.headers.insert(header::HOST, way.authority.clone());
+        if let Some(kept) = self.pool.take(&way.origin) {
+            match over(kept, head.clone(), body.clone()).await {
+                // The peer had closed the kept connection: a fresh one decides.
+                Err(Broken::Unanswered(_)) => {}
+                Err(Broken::Other(failure)) => return Err(failure),
+                Ok((answer, connection)) => {
+                    self.keep(way, connection);
+                    return Ok(answer);
+                }
+            }
+        }
+        let mut progress = Progress::Resolving;
+        let name = way.origin.tls.then_some(&way.server_name);
+        // Boxed because it is rare and large.
+        let fresh = Box::pin(self.connector.connect(&way.origin, name, &mut progress)).await?;
+        let (answer, connection) = over(fresh, head, body).await.map_err(|broken| match broken {
+            Broken::Unanswered(failure) | Broken::Other(failure) => failure,
+        })?;
+        self.keep(way, connection);
+        Ok(answer)
+    }
+
+    fn keep(&self, way: &Way, mut connection: Connection) {
+        if connection.is_ready() {
+            self.pool.put(&way.origin, connection);
+        }
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
+        let (mut head, body) = request.try_into_http1x().map_err(bad)?.into_parts();
+        let body = Bytes::copy_from_slice(body.bytes().ok_or_else(|| bad("a body that is not in memory"))?);
+        let way = Url::parse(&head.uri.to_string()).map_err(bad).and_then(|url| Way::to(&url).map_err(bad))?;
+        if let Some(path) = head.uri.path_and_query() {
+            head.uri = path.clone().into();
+        }
+        self.ask(&way, head, body).await
+    }
+}
+
+/// One request over one connection.
+async fn over(mut connection: Connection, head: Parts, body: Bytes) -> Result<(HttpResponse, Connection), Broken> {
+    let (head, mut incoming) = connection.send(Request::from_parts(head, Full::new(body))).await?.into_parts();
+    let mut answer = Bytes::new();
+    while let Some(data) = connection.next_data(&mut incoming).await? {
+        if answer.len() + data.len() > ANSWER_MAX {
+            return Err(Broken::Other(Failure::new(FailureReason::NotHttp, "the answer is larger than 1 MiB")));
+        }
+        // Mostly it comes in one piece.
+        answer = if answer.is_empty() { data } else { joined(answer, &data) };
+    }
+    let answer = HttpResponse::try_from(Response::from_parts(head, SdkBody::from(answer)));
+    Ok((answer.map_err(|e| Broken::Other(bad(e)))?, connection))
+}
+
+fn joined(first: Bytes, second: &[u8]) -> Bytes {
+    let mut both = first.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+    both.extend_from_slice(second);
+    both.freeze()
+}
+
+// What looks for credentials is a client of the SDK's own, and takes this as its way.
 impl HttpClient for Door {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         self.clone().into_shared()
@@ -52,74 +137,5 @@ impl HttpConnector for Door {
                 Err(failure) => Err(ConnectorError::io(failure.into())),
             }
         })
-    }
-}
-
-fn bad(problem: impl fmt::Display) -> Failure {
-    Failure::new(FailureReason::BadRequest, problem.to_string())
-}
-
-impl Door {
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let (parts, body) = request.try_into_http1x().map_err(bad)?.into_parts();
-        let body = Bytes::copy_from_slice(body.bytes().ok_or_else(|| bad("a body that is not in memory"))?);
-        let url = Url::parse(&parts.uri.to_string()).map_err(bad)?;
-        let address = Address::of(&url).map_err(bad)?;
-        let origin = Arc::new(address.origin);
-        if let Some(kept) = self.pool.take(&origin) {
-            match self.over(kept, &parts, &address.authority, body.clone()).await {
-                // The peer had closed the kept connection: a fresh one decides.
-                Err(Broken::Unanswered(_)) => {}
-                Err(Broken::Other(failure)) => return Err(failure),
-                Ok((answer, connection)) => {
-                    self.keep(&origin, connection);
-                    return Ok(answer);
-                }
-            }
-        }
-        let mut progress = Progress::Resolving;
-        let name = origin.tls.then_some(&address.server_name);
-        let fresh = self.connector.connect(&origin, name, &mut progress).await?;
-        let done = self.over(fresh, &parts, &address.authority, body).await;
-        let (answer, connection) = done.map_err(|broken| match broken {
-            Broken::Unanswered(failure) | Broken::Other(failure) => failure,
-        })?;
-        self.keep(&origin, connection);
-        Ok(answer)
-    }
-
-    fn keep(&self, origin: &Arc<crate::target::Origin>, mut connection: Connection) {
-        if connection.is_ready() {
-            self.pool.put(origin, connection);
-        }
-    }
-
-    async fn over(
-        &self,
-        mut connection: Connection,
-        parts: &Parts,
-        authority: &HeaderValue,
-        body: Bytes,
-    ) -> Result<(HttpResponse, Connection), Broken> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = parts.method.clone();
-        if let Some(path) = parts.uri.path_and_query() {
-            *request.uri_mut() = path.clone().into();
-        }
-        *request.headers_mut() = parts.headers.clone();
-        // The one that was signed: the SDK leaves it to whoever sends.
-        request.headers_mut().insert(header::HOST, authority.clone());
-        let (head, mut incoming) = connection.send(request).await?.into_parts();
-        let mut answer = BytesMut::new();
-        while let Some(data) = connection.next_data(&mut incoming).await? {
-            if answer.len() + data.len() > ANSWER_MAX {
-                let failure = Failure::new(FailureReason::NotHttp, "the answer is larger than 1 MiB");
-                return Err(Broken::Other(failure));
-            }
-            answer.extend_from_slice(&data);
-        }
-        let answer = Response::from_parts(head, SdkBody::from(answer.freeze()));
-        let answer = HttpResponse::try_from(answer).map_err(|e| Broken::Other(bad(e)))?;
-        Ok((answer, connection))
     }
 }

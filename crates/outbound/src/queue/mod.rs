@@ -1,8 +1,10 @@
 //! Queues of Amazon SQS, and of what speaks its protocol: messages go there in batches, each with its own outcome.
 //!
 //! The protocol, the signing of requests and the search for credentials are the SDK's; what is below HTTP is ours
-//! (`door`), so that the guard decides about every address here too. Retries are the caller's: the SDK makes none.
+//! (`door`), so that the guard decides about every address here too. Retries are the caller's.
 
+#[cfg(feature = "sqs")]
+mod access;
 #[cfg(feature = "sqs")]
 mod door;
 #[cfg(feature = "sqs")]
@@ -10,11 +12,11 @@ mod sdk;
 mod verdict;
 
 #[cfg(feature = "sqs")]
-pub(crate) use sdk::OwnAccess;
+pub(crate) use access::OwnAccess;
 
 use crate::{client::Client, target::TargetError};
 use bytes::Bytes;
-use domain::{Endpoint, Outcome, queue::QueueAddress};
+use domain::{Endpoint, Outcome, Timestamp, queue::QueueAddress};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -22,6 +24,8 @@ use url::Url;
 pub const BATCH_MAX: usize = 10;
 /// Bytes of all messages of a request together. Queues may take more, but need not.
 pub const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of one message with its attributes: what the largest queue takes.
+pub const MESSAGE_MAX: usize = 1024 * 1024;
 
 /// What the operator decides about queues.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +61,7 @@ impl QueueMessage {
 pub struct Queue {
     address: QueueAddress,
     #[cfg(feature = "sqs")]
-    sdk: aws_sdk_sqs::Client,
+    sender: sdk::Sender,
 }
 
 impl std::fmt::Debug for Queue {
@@ -102,10 +106,16 @@ impl Client {
         Err(TargetError::Access("this server was built without queues (the feature `sqs`)"))
     }
 
-    /// Sends up to [`BATCH_MAX`] messages in one request; an outcome for each, in their order, and how long it took.
-    pub async fn send_to_queue(&self, queue: &Queue, messages: &[QueueMessage]) -> (Vec<Outcome>, Duration) {
+    /// Sends up to [`BATCH_MAX`] messages in one request; an outcome for each, in their order, and how long it took. The
+    /// time goes into the signature.
+    pub async fn send_to_queue(
+        &self,
+        queue: &Queue,
+        messages: &[QueueMessage],
+        now: Timestamp,
+    ) -> (Vec<Outcome>, Duration) {
         let started = Instant::now();
-        let sent = tokio::time::timeout(self.timeout(), self.enqueue(queue, messages)).await;
+        let sent = tokio::time::timeout(self.timeout(), self.enqueue(queue, messages, now)).await;
         let outcomes = sent.unwrap_or_else(|_| {
             let detail = format!("the deadline of {:?} passed while waiting for the queue's answer", self.timeout());
             vec![failed(domain::FailureReason::ResponseTimeout, None, detail); messages.len()]
@@ -114,7 +124,7 @@ impl Client {
     }
 
     #[cfg(not(feature = "sqs"))]
-    async fn enqueue(&self, _: &Queue, messages: &[QueueMessage]) -> Vec<Outcome> {
+    async fn enqueue(&self, _: &Queue, messages: &[QueueMessage], _: Timestamp) -> Vec<Outcome> {
         let detail = "this server was built without queues".to_owned();
         vec![failed(domain::FailureReason::BadRequest, None, detail); messages.len()]
     }

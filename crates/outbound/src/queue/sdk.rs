@@ -1,149 +1,222 @@
-//! The SDK: a client for each queue, one look for the server's own credentials, and batches.
+//! A batch as the SDK writes, signs and reads it.
+//!
+//! The operation's serializer, its reader of answers and errors, the signer and the search for credentials are the SDK's.
+//! What is left out is its orchestrator, which puts a request's settings together anew each time, for retries, endpoint
+//! rules and observers that we do not use: it cost more than all of these together (BENCHMARKS.md has the figures).
 
-use super::{Queue, QueueMessage, door::Door, failed, verdict::reason_of};
+use super::{
+    MESSAGE_MAX, Queue, QueueMessage,
+    access::Access,
+    door::{Door, Way},
+    failed,
+    verdict::reason_of,
+};
 use crate::{
-    client::{Client, Failure, connect::Connector, pool::Pool},
+    client::{Client, Failure},
     target::TargetError,
 };
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_sqs::{
-    config::{
-        Credentials, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig, retry::RetryConfig,
-        timeout::TimeoutConfig,
+    error::ProvideErrorMetadata as _,
+    operation::send_message_batch::{
+        SendMessageBatch, SendMessageBatchError, SendMessageBatchInput, SendMessageBatchOutput,
     },
-    error::{ProvideErrorMetadata as _, SdkError},
-    operation::send_message_batch::SendMessageBatchError,
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        identity::Identity,
+        interceptors::context::Input,
+        orchestrator::HttpResponse,
+        runtime_plugin::RuntimePlugin as _,
+        ser_de::{
+            DeserializeResponse as _, SerializeRequest as _, SharedRequestSerializer, SharedResponseDeserializer,
+        },
+    },
+};
+use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
 use bytes::Bytes;
-use domain::{Endpoint, FailureReason, Outcome, queue::QueueAddress};
-use std::{error::Error, sync::Arc};
-use tokio::sync::OnceCell;
+use domain::{Endpoint, FailureReason, Outcome, Timestamp, queue::QueueAddress};
+use http::{HeaderName, HeaderValue, Method, Request, header, request::Parts};
+use std::{
+    collections::HashMap,
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
-/// The server's own access, looked for at the first need: environment, profile, web identity, container, machine.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnAccess {
-    /// The metadata services of clouds live at addresses that receivers may not have, so this one has no guard. Where it
-    /// goes is decided by the machine's own settings, never by an endpoint's.
+/// What sending to one queue takes, put together once.
+pub(super) struct Sender {
     door: Door,
-    found: Arc<OnceCell<Option<SharedCredentialsProvider>>>,
-}
-
-impl OwnAccess {
-    pub(crate) fn new(connector: Arc<Connector>, pool: Arc<Pool>) -> Self {
-        Self { door: Door { connector, pool }, found: Arc::new(OnceCell::new()) }
-    }
-
-    async fn provider(&self) -> Option<SharedCredentialsProvider> {
-        let look = async {
-            let config = aws_config::defaults(BehaviorVersion::latest()).http_client(self.door.clone()).load().await;
-            config.credentials_provider()
-        };
-        self.found.get_or_init(|| look).await.clone()
-    }
-}
-
-impl ProvideCredentials for OwnAccess {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async move {
-            match self.provider().await {
-                Some(provider) => provider.provide_credentials().await,
-                None => Err(CredentialsError::not_loaded("this server has no access of its own")),
-            }
-        })
-    }
+    way: Way,
+    access: Access,
+    /// What is signed as the request's address.
+    address: String,
+    region: String,
+    user_agent: HeaderValue,
+    /// The SDK's description of the operation.
+    operation: FrozenLayer,
 }
 
 impl Client {
     pub(super) fn ready(&self, address: QueueAddress, endpoint: &Endpoint) -> Result<Queue, TargetError> {
-        let door = Door { connector: self.connector.clone(), pool: self.pool.clone() };
-        let origin = &address.url[..url::Position::BeforePath];
-        let builder = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(address.region.clone()))
-            .endpoint_url(origin)
-            .http_client(door)
-            // Tries, waits and deadlines are the engine's.
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        let builder = match &endpoint.secrets.queue {
-            Some(key) => {
-                let secret = key.secret.expose().to_owned();
-                builder.credentials_provider(Credentials::new(key.id.clone(), secret, None, None, "endpoint"))
-            }
-            None => match &self.own_access {
-                Some(own) => builder.credentials_provider(own.clone()),
-                None => return Err(TargetError::Access("give it an access key")),
-            },
+        let access = match (&endpoint.secrets.queue, &self.own_access) {
+            (Some(key), _) => Access::by_key(key),
+            (None, Some(own)) => Access::Own(own.clone()),
+            (None, None) => return Err(TargetError::Access("give it an access key")),
         };
-        Ok(Queue { address, sdk: aws_sdk_sqs::Client::from_conf(builder.build()) })
+        let operation = SendMessageBatch::new().config();
+        let sender = Sender {
+            door: Door { connector: self.connector.clone(), pool: self.pool.clone() },
+            way: Way::to(&address.url)?,
+            access,
+            address: format!("{}/", &address.url[..url::Position::BeforePath]),
+            region: address.region.clone(),
+            user_agent: self.user_agent.clone(),
+            operation: operation.ok_or(TargetError::Access("the queue's protocol is missing from this build"))?,
+        };
+        Ok(Queue { address, sender })
     }
 
-    pub(super) async fn enqueue(&self, queue: &Queue, messages: &[QueueMessage]) -> Vec<Outcome> {
-        let outcomes = send_batch(queue, messages).await;
-        // A queue may be set to take less than we put into one request.
-        let too_large = |o: &Outcome| o.reason() == Some(FailureReason::TooLarge);
-        if messages.len() == 1 || !outcomes.iter().all(too_large) {
+    pub(super) async fn enqueue(&self, queue: &Queue, messages: &[QueueMessage], now: Timestamp) -> Vec<Outcome> {
+        let outcomes = queue.send(messages, now).await;
+        // A queue may be set to take less than we put into one request; and what is wrong with one message is not the
+        // fault of those that travel with it.
+        let of_one =
+            |o: &Outcome| matches!(o.reason(), Some(FailureReason::QueueTooLarge | FailureReason::FormatFailed));
+        if messages.len() == 1 || !outcomes.iter().all(of_one) {
             return outcomes;
         }
         let mut one_by_one = Vec::with_capacity(messages.len());
         for message in messages {
-            one_by_one.extend(send_batch(queue, std::slice::from_ref(message)).await);
+            one_by_one.extend(queue.send(std::slice::from_ref(message), now).await);
         }
         one_by_one
     }
 }
 
-/// One request.
-async fn send_batch(queue: &Queue, messages: &[QueueMessage]) -> Vec<Outcome> {
-    let mut request = queue.sdk.send_message_batch().queue_url(queue.address.url.as_str());
-    for (n, message) in messages.iter().enumerate() {
-        match entry(n, message, queue.address.is_fifo()) {
-            Ok(entry) => request = request.entries(entry),
-            // All that we render is text; what is not was published as something else than JSON.
-            Err(problem) => {
-                return vec![failed(FailureReason::FormatFailed, None, problem); messages.len()];
-            }
+impl Queue {
+    /// One request; an outcome for each message.
+    async fn send(&self, messages: &[QueueMessage], now: Timestamp) -> Vec<Outcome> {
+        match self.exchange(messages, now).await {
+            Ok(answer) => self.sender.read(&answer, messages.len()),
+            Err(outcome) => vec![outcome; messages.len()],
         }
     }
-    match request.send().await {
-        Err(error) => vec![of_error(&error); messages.len()],
-        Ok(answer) => {
-            let lost = "the queue did not say what became of this message".to_owned();
-            let mut outcomes = vec![failed(FailureReason::ServerError, None, lost); messages.len()];
-            let at = |id: &str| id.parse::<usize>().ok();
-            for taken in answer.successful() {
-                if let Some(outcome) = at(taken.id()).and_then(|n| outcomes.get_mut(n)) {
-                    let body = Bytes::from(format!("MessageId: {}", taken.message_id()));
-                    *outcome = Outcome::Answered { status: 200, body, retry_after: None };
-                }
+
+    async fn exchange(&self, messages: &[QueueMessage], now: Timestamp) -> Result<HttpResponse, Outcome> {
+        let input = self.input(messages)?;
+        // No credentials, or none in time: they may be there the next time.
+        let identity = self.sender.access.identity(now).await;
+        let identity = identity.map_err(|e| failed(FailureReason::Unauthorized, None, causes(&e)))?;
+        let signed = self.sender.signed(input, &identity, now);
+        let (head, body) = signed.map_err(|e| failed(FailureReason::BadRequest, None, causes(&*e)))?;
+        let answer = self.sender.door.ask(&self.sender.way, head, body).await;
+        answer.map_err(|Failure { reason, detail }| failed(reason, None, detail))
+    }
+
+    fn input(&self, messages: &[QueueMessage]) -> Result<SendMessageBatchInput, Outcome> {
+        let mut entries = Vec::with_capacity(messages.len());
+        for (n, message) in messages.iter().enumerate() {
+            // Nobody's queue takes more, so this one is not asked.
+            if message.size() > MESSAGE_MAX {
+                let detail = format!("{} bytes with its attributes; a queue takes {MESSAGE_MAX}", message.size());
+                return Err(failed(FailureReason::QueueTooLarge, None, detail));
             }
-            for refused in answer.failed() {
-                if let Some(outcome) = at(refused.id()).and_then(|n| outcomes.get_mut(n)) {
-                    let message = refused.message().unwrap_or_default();
-                    let status = if refused.sender_fault() { 400 } else { 500 };
-                    let reason = reason_of(refused.code(), message, Some(status));
-                    *outcome = failed(reason, None, format!("{}: {message}", refused.code()));
-                }
-            }
-            outcomes
+            // All that we render is text; what is not was published as something else than JSON.
+            let entry = entry(n, message, self.address.is_fifo());
+            entries.push(entry.map_err(|problem| failed(FailureReason::FormatFailed, None, problem))?);
         }
+        let input =
+            SendMessageBatchInput::builder().queue_url(self.address.url.as_str()).set_entries(Some(entries)).build();
+        input.map_err(|e| failed(FailureReason::BadRequest, None, e.to_string()))
+    }
+}
+
+impl Sender {
+    /// The request as it goes out.
+    fn signed(
+        &self,
+        input: SendMessageBatchInput,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<(Parts, Bytes), BoxError> {
+        let serializer = self.operation.load::<SharedRequestSerializer>().ok_or("the SDK has no way to write it")?;
+        let mut written = serializer.serialize_input(Input::erase(input), &mut ConfigBag::base())?;
+        let instructions = {
+            let body = SignableBody::Bytes(written.body().bytes().ok_or("a body that is not in memory")?);
+            let signable = SignableRequest::new("POST", &self.address, written.headers().iter(), body)?;
+            let since = u64::try_from(now.as_micros()).unwrap_or_default();
+            let params = v4::SigningParams::builder()
+                .identity(identity)
+                .region(&self.region)
+                .name("sqs")
+                .time(SystemTime::UNIX_EPOCH + Duration::from_micros(since))
+                .settings(SigningSettings::default())
+                .build()?;
+            sign(signable, &params.into())?.into_parts().0
+        };
+        let body = written.take_body();
+        let mut head = Request::new(()).into_parts().0;
+        head.method = Method::POST;
+        for (name, value) in written.headers() {
+            head.headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        }
+        for (name, value) in instructions.headers() {
+            head.headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        }
+        head.headers.insert(header::USER_AGENT, self.user_agent.clone());
+        Ok((head, Bytes::copy_from_slice(body.bytes().unwrap_or_default())))
+    }
+
+    /// What became of each message.
+    fn read(&self, answer: &HttpResponse, count: usize) -> Vec<Outcome> {
+        let reader = self.operation.load::<SharedResponseDeserializer>();
+        let read = match reader.map(|reader| reader.deserialize_nonstreaming(answer)) {
+            Some(Ok(output)) => output.downcast::<SendMessageBatchOutput>().ok(),
+            Some(Err(error)) => {
+                let known = error.as_operation_error().and_then(|e| e.downcast_ref::<SendMessageBatchError>());
+                return vec![of_error(known, answer.status().as_u16()); count];
+            }
+            None => None,
+        };
+        let Some(read) = read else { return vec![no_queue(answer.status().as_u16()); count] };
+        let mut outcomes = vec![None; count];
+        let mut put = |id: &str, outcome| {
+            if let Some(place) = id.parse::<usize>().ok().and_then(|n| outcomes.get_mut(n)) {
+                *place = Some(outcome);
+            }
+        };
+        for taken in read.successful() {
+            let body = Bytes::from(format!("MessageId: {}", taken.message_id()));
+            put(taken.id(), Outcome::Answered { status: 200, body, retry_after: None });
+        }
+        for refused in read.failed() {
+            let message = refused.message().unwrap_or_default();
+            let status = if refused.sender_fault() { 400 } else { 500 };
+            let reason = reason_of(refused.code(), message, Some(status));
+            put(refused.id(), failed(reason, None, format!("{}: {message}", refused.code())));
+        }
+        let lost =
+            || failed(FailureReason::ServerError, None, "the queue did not say what became of this message".into());
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(lost)).collect()
     }
 }
 
 fn entry(n: usize, message: &QueueMessage, fifo: bool) -> Result<SendMessageBatchRequestEntry, String> {
     let body = std::str::from_utf8(&message.body).map_err(|e| format!("a queue takes text only: {e}"))?;
-    let mut entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
+    let mut attributes = HashMap::with_capacity(message.attributes.len());
     for (name, value) in &message.attributes {
         let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-        entry = entry.message_attributes(*name, value.map_err(|e| e.to_string())?);
+        attributes.insert((*name).to_owned(), value.map_err(|e| e.to_string())?);
     }
+    let mut entry = SendMessageBatchRequestEntry::builder()
+        .id(n.to_string())
+        .message_body(body)
+        .set_message_attributes(Some(attributes));
     if fifo {
         let group = message.order_key.as_ref().unwrap_or(&message.id);
         entry = entry.message_group_id(group).message_deduplication_id(&message.id);
@@ -151,35 +224,22 @@ fn entry(n: usize, message: &QueueMessage, fifo: bool) -> Result<SendMessageBatc
     entry.build().map_err(|e| e.to_string())
 }
 
-fn of_error(error: &SdkError<SendMessageBatchError, HttpResponse>) -> Outcome {
-    match error {
-        SdkError::ServiceError(e) => {
-            let status = e.raw().status().as_u16();
-            let (code, message) = (e.err().code().unwrap_or_default(), e.err().message().unwrap_or_default());
+fn of_error(error: Option<&SendMessageBatchError>, status: u16) -> Outcome {
+    match error.and_then(|e| Some((e.code()?, e.message().unwrap_or_default()))) {
+        Some((code, message)) => {
             failed(reason_of(code, message, Some(status)), Some(status), format!("{code}: {message}"))
         }
-        SdkError::ResponseError(e) => {
-            let status = e.raw().status().as_u16();
-            failed(FailureReason::NotHttp, Some(status), "the answer is not that of a queue".to_owned())
-        }
-        e => match failure_in(e) {
-            Some(failure) => failed(failure.reason, None, failure.detail.clone()),
-            // No credentials, or none in time: they may be there the next time.
-            None => failed(FailureReason::Unauthorized, None, causes(e)),
-        },
+        None => no_queue(status),
     }
 }
 
-/// What our own connection said, somewhere below.
-fn failure_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
-    let mut cause = Some(error);
-    while let Some(e) = cause {
-        if let Some(failure) = e.downcast_ref::<Failure>() {
-            return Some(failure);
-        }
-        cause = e.source();
-    }
-    None
+/// An answer that says nothing about messages.
+fn no_queue(status: u16) -> Outcome {
+    let reason = match status {
+        200..=299 => FailureReason::NotHttp,
+        _ => reason_of("", "", Some(status)),
+    };
+    failed(reason, Some(status), "the answer is not that of a queue".to_owned())
 }
 
 fn causes(error: &(dyn Error + 'static)) -> String {

@@ -34,8 +34,10 @@ pub(super) fn reason_of(code: &str, message: &str, status: Option<u16>) -> Failu
     ]) {
         return FailureReason::QueueRefused;
     }
-    if has(&["BatchRequestTooLong"]) || (has(&["InvalidParameterValue"]) && message.contains("shorter")) {
-        return FailureReason::TooLarge;
+    if has(&["BatchRequestTooLong", "MessageTooLong"])
+        || (has(&["InvalidParameterValue"]) && message.contains("shorter"))
+    {
+        return FailureReason::QueueTooLarge;
     }
     if has(&["InvalidMessageContents"]) {
         return FailureReason::FormatFailed;
@@ -67,7 +69,7 @@ mod tests {
             ("RequestThrottled", 403, R::TooManyRequests),
             ("ThrottlingException", 400, R::TooManyRequests),
             ("KmsThrottled", 400, R::TooManyRequests),
-            ("AWS.SimpleQueueService.BatchRequestTooLong", 400, R::TooLarge),
+            ("AWS.SimpleQueueService.BatchRequestTooLong", 400, R::QueueTooLarge),
             ("InvalidMessageContents", 400, R::FormatFailed),
             ("ServiceUnavailable", 503, R::ServerError),
             ("InternalFailure", 500, R::ServerError),
@@ -75,9 +77,9 @@ mod tests {
         ] {
             assert_eq!(reason_of(code, "", Some(status)), want, "{code}");
         }
-        assert!(R::QueueMissing.is_final() && R::QueueRefused.is_final());
+        assert!(R::QueueMissing.is_final() && R::QueueTooLarge.is_final() && R::QueueRefused.is_final());
         assert!(!R::TooManyRequests.is_final() && !R::Unauthorized.is_final() && !R::ServerError.is_final());
         let long = "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.";
-        assert_eq!(reason_of("InvalidParameterValue", long, Some(400)), R::TooLarge);
+        assert_eq!(reason_of("InvalidParameterValue", long, Some(400)), R::QueueTooLarge);
     }
 }

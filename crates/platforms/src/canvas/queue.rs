@@ -1,23 +1,50 @@
 //! What Canvas says beside the body of a message in a queue: its first description of live events names two attributes.
 
 use domain::MessageMeta;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    metadata: Option<Metadata<'a>>,
-}
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use std::{borrow::Cow, fmt};
 
 #[derive(Deserialize)]
 struct Metadata<'a> {
     #[serde(borrow)]
-    event_time: Option<std::borrow::Cow<'a, str>>,
+    event_time: Option<Cow<'a, str>>,
+}
+
+/// Looks for `metadata.event_time`, and no further: the rest of a payload may be long.
+struct Seek<'a, 'de>(&'a mut Option<Cow<'de, str>>);
+
+impl<'de> DeserializeSeed<'de> for Seek<'_, 'de> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, payload: D) -> Result<(), D::Error> {
+        payload.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seek<'_, 'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut event: A) -> Result<(), A::Error> {
+        while let Some(key) = event.next_key::<Cow<'de, str>>()? {
+            if key == "metadata" {
+                *self.0 = event.next_value::<Metadata<'de>>()?.event_time;
+                return Err(A::Error::custom("found"));
+            }
+            event.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 /// `event_name` and `event_time`: when it happened, or when it was accepted if the payload does not say.
 pub fn attributes(meta: &MessageMeta, payload: &[u8]) -> [(&'static str, String); 2] {
-    let said = serde_json::from_slice::<Event<'_>>(payload).ok().and_then(|e| e.metadata?.event_time);
+    let mut said = None;
+    // An error only ends the search.
+    let _ = Seek(&mut said).deserialize(&mut serde_json::Deserializer::from_slice(payload));
     // An attribute must not be empty.
     let time = said.filter(|t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()));
     let time = time.map_or_else(|| crate::format::millis(meta.created_at), Into::into);
@@ -45,6 +72,7 @@ mod tests {
             time(r#"{"metadata":{"event_time":"2019-11-01T19:11:21.419Z","x":[1]},"body":{}}"#),
             "2019-11-01T19:11:21.419Z"
         );
+        assert_eq!(time(r#"{"body":{"metadata":1},"metadata":{"event_time":"soon"},"x":1}"#), "soon");
         for odd in [
             "{}",
             "[]",

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod config;
 pub mod desk;
+pub mod given_up;
 pub mod key_sets;
 pub mod log;
 pub mod lti;
@@ -61,6 +62,13 @@ macro_rules! conformance_tests {
                 what_an_organization_decides_is_kept
                 what_is_configured_is_there_in_the_next_run
                 a_page_begins_beyond_its_cursor_and_runs_in_the_order_asked_for
+            }
+            given_up {
+                messages_given_up_are_counted_by_endpoint_and_in_the_next_run
+                a_message_given_up_counts_for_a_day
+                a_result_that_comes_too_late_is_not_counted
+                the_count_of_an_endpoint_that_is_switched_off_begins_anew
+                many_given_up_at_once_are_all_counted
             }
             key_sets {
                 a_key_set_reads_back_by_both_names_of_its_application

@@ -283,7 +283,7 @@ impl World {
     pub(super) fn new_record(&mut self, delivery: DeliveryRef, status: Option<u16>, settle: Settle) -> Record {
         let trigger = if settle == Settle::AsPlanned { Trigger::Manual } else { Trigger::Scheduled };
         let attempt = status.map(|status| self.new_attempt(status, trigger));
-        Record { delivery, attempt, settle, tries: 1, order_key: None, now: self.now, ticket: None }
+        Record { delivery, attempt, settle, tries: 1, order_key: None, given_up: None, now: self.now, ticket: None }
     }
 
     /// A try of a delivery that is leased, answered with `status`.

@@ -1,7 +1,7 @@
 //! Endpoints. What could let somebody in (secrets, headers, the user info of an address) is sealed before it is bound
 //! to a statement and opened after it was read.
 
-use super::{Postgres, applications::is_alive, rows};
+use super::{Postgres, applications::is_alive, given_up, rows};
 use crate::{
     encode::{
         disabled_text, join_user_info, open, place, read_disabled, read_secrets, sealed_headers, sealed_secrets,
@@ -162,6 +162,9 @@ impl Postgres {
         if saved == 0 {
             let is_there = tx.first(IS_THERE, &[&new.app.0, &new.key.0]).await?.is_some();
             return Err(if is_there { StoreError::Changed } else { StoreError::NotFound });
+        }
+        if new.disabled.is_some() {
+            given_up::begin_anew(&tx, &new).await?;
         }
         self.commit_change(tx, Changed::Application(new.app)).await?;
         new.revision += 1;

@@ -15,6 +15,7 @@ mod desk;
 mod endpoints;
 mod event_types;
 mod examine;
+mod given_up;
 mod key_sets;
 mod locks;
 mod lti;

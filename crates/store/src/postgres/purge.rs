@@ -1,7 +1,7 @@
 //! Retention: whole weeks by dropping their tables, and what goes before its week does in small steps.
 
 use super::{
-    Postgres, locks,
+    Postgres, given_up, locks,
     partitions::{first_key, week_of},
     pool::Tx,
     rows,
@@ -85,6 +85,7 @@ impl Postgres {
         for sql in ENDED {
             tx.execute(sql, &[&purge.rows_before.as_micros(), &limit]).await?;
         }
+        given_up::forget_old(&tx, purge.now, limit).await?;
         tx.commit().await?;
         alone.commit().await?;
         let full = |n: u64| n >= purge.limit as u64;

@@ -1,6 +1,6 @@
 //! Writing the results of tries: many in one statement. Guarded by the lease: a late result changes nothing.
 
-use super::{connect::Conn, locks, rows};
+use super::{connect::Conn, given_up, locks, rows};
 use crate::{
     error::StoreError,
     queue::{Commit, Record, Settle},
@@ -74,7 +74,7 @@ pub(super) async fn record_all(
     commit: &mut Commit,
 ) -> Result<(), StoreError> {
     let keyed: Vec<&Record> = records.iter().copied().filter(|r| r.order_key.is_some()).collect();
-    if keyed.is_empty() {
+    if keyed.is_empty() && records.iter().all(|r| r.given_up.is_none()) {
         // One statement is a transaction by itself.
         return write(conn, lease, records, commit).await.map(|_| ());
     }
@@ -82,6 +82,8 @@ pub(super) async fn record_all(
     let written = async {
         locks::take(conn, keyed.iter().map(|r| locks::of_endpoint(r.delivery.to)).collect()).await?;
         let ours = write(conn, lease, records, commit).await?;
+        let counted = records.iter().zip(&ours).filter(|(_, ours)| **ours).map(|(r, _)| *r);
+        given_up::count(conn, counted, commit).await?;
         let settled = records.iter().zip(ours).filter(|(r, ours)| *ours && !matches!(r.settle, Settle::RetryAt(_)));
         let keys = settled.filter_map(|(r, _)| Some((r.delivery.to, r.order_key.as_ref()?.as_str(), r.now)));
         release_first_held(conn, keys.collect(), commit).await

@@ -456,7 +456,7 @@ impl Recording {
         partitions.ensure(attempts.map(|a| a.id.0.head())).await?;
         let all: Vec<&Record> = records.iter().collect();
         in_time(conn, record::record_all(conn, lease, &all, &mut commit)).await?;
-        if !(commit.due.is_empty() && commit.lost.is_empty()) {
+        if !(commit.due.is_empty() && commit.lost.is_empty() && commit.given_up.is_empty()) {
             // Nobody listens only while the server stops.
             let _ = self.line.parts.commits.send(commit);
         }

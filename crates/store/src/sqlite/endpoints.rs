@@ -2,7 +2,7 @@
 //! to a statement and opened after it was read.
 
 use super::{
-    applications, failed, failed_or_taken,
+    applications, failed, failed_or_taken, given_up,
     rows::{Way, all, col, corrupt, execute, exists, first, from_json, ksuid, to_json},
 };
 use crate::{
@@ -152,6 +152,9 @@ pub(super) fn save(conn: &Connection, sealer: &Sealer, mut changed: Endpoint) ->
         let sql = "SELECT 1 FROM endpoint WHERE key = ?1 AND app = ?2 AND deleted_at IS NULL";
         let is_there = exists(conn, sql, params![changed.key.0, changed.app.0])?;
         return Err(if is_there { StoreError::Changed } else { StoreError::NotFound });
+    }
+    if changed.disabled.is_some() {
+        given_up::begin_anew(conn, &changed)?;
     }
     changed.revision += 1;
     Ok(changed)

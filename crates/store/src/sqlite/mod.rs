@@ -13,6 +13,7 @@ mod claim;
 mod desk;
 mod endpoints;
 mod event_types;
+mod given_up;
 mod key_sets;
 mod lti;
 mod messages;

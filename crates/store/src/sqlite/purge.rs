@@ -1,6 +1,6 @@
 //! Retention: removing what is past its time in small steps, so that delivery never waits long for one.
 
-use super::{Sqlite, failed, rows, writer::Tx};
+use super::{Sqlite, failed, given_up, rows, writer::Tx};
 use crate::{
     error::StoreError,
     queue::{Purge, Purged},
@@ -32,6 +32,7 @@ impl Sqlite {
                 .and_then(|mut s| s.execute(params![purge.answers_before.as_micros(), purge.limit as i64]))
                 .map_err(failed)?;
             ended(tx, &purge)?;
+            given_up::forget_old(tx.conn, purge.now, purge.limit)?;
             let limit = purge.limit;
             let more = payloads >= limit || old.len() >= limit || answers >= limit;
             tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Writing the result of a try, inside the shared transaction. Guarded by the lease: a late result changes nothing.
 
-use super::{failed, writer::Tx};
+use super::{failed, given_up, writer::Tx};
 use crate::{
     error::StoreError,
     queue::{NewAttempt, Record, Settle},
@@ -45,6 +45,9 @@ pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError>
     }
     if let Some(attempt) = &record.attempt {
         insert_attempt(tx, &record.delivery, attempt)?;
+    }
+    if let Some(what) = record.given_up {
+        given_up::count(tx, record.delivery.to, what, record.now)?;
     }
     if let Some(key) = &record.order_key {
         release_next(tx, record, key)?;

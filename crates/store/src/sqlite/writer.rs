@@ -493,7 +493,8 @@ impl Run {
             // The task ends with the runtime; nobody waits for an answer then.
             let _ = self.answers.send(answers);
         }
-        if !(commit.leased.is_empty() && commit.due.is_empty() && commit.lost.is_empty()) {
+        let quiet = commit.leased.is_empty() && commit.due.is_empty() && commit.lost.is_empty();
+        if !(quiet && commit.given_up.is_empty()) {
             // Nobody listens only while the server stops.
             let _ = self.commits.send(commit);
         }
