@@ -361,8 +361,8 @@ def test_bombs_end_quickly_as_failed_attempts_and_harm_nobody(api, receiver):
     began = time.monotonic()
     message = api.send(app, payload={"n": 1})["id"]
     calm.wait()
-    attempts = api.attempts(app, message, accepted + 1, timeout=30)
-    assert time.monotonic() - began < 30
+    attempts = api.attempts(app, message, accepted + 1, timeout=90)
+    assert time.monotonic() - began < 90
     failed = [a for a in attempts if a["status"] == 2]
     assert len(failed) == accepted and target.received == []
     for attempt in failed:
