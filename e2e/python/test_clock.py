@@ -49,7 +49,8 @@ def test_a_jump_back_delays_no_new_event_and_keeps_the_order_of_ids(new_server, 
     clock.shift(0)
     late = [api.send(app)["id"] for _ in range(5)]
     assert early + late == sorted(early + late)
-    assert hook.ids()[:5] == early and set(hook.ids() + [r.id for r in hook.wait(10)]) == set(early + late)
+    # Not ten minutes later.
+    assert {r.id for r in hook.wait(10)} == set(early + late)
     eventually(lambda: [m["id"] for m in api.get(f"/app/{app}/msg").json()["data"]] == (early + late)[::-1])
     attempts = api.attempts(app, late[-1])
     assert (attempts[0]["status"], attempts[0]["responseDurationMs"] < 60_000) == (0, True)
