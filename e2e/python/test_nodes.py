@@ -156,7 +156,7 @@ def test_two_nodes_that_replay_the_same_window_send_each_message_once(new_node, 
     endpoint = one.endpoint(app, hook.url)["id"]
     since = iso(datetime.now(UTC) - timedelta(hours=1))
     for api in (one, other):
-        eventually(lambda: knows_endpoints(api, app), SOON, "the endpoint is not known")
+        eventually(lambda api=api: knows_endpoints(api, app), SOON, "the endpoint is not known")
 
     def replay(api):
         return api.post(f"/app/{app}/endpoint/{endpoint}/replay-missing", {"since": since})
@@ -175,9 +175,10 @@ def test_messages_of_one_key_keep_their_order_across_nodes(new_node, database, h
     _, apis = cluster(new_node, database.url(), 2)
     app = apis[0].app()["id"]
     apis[0].endpoint(app, hook.url, ordered=True)
-    time.sleep(1)
-    sent = [apis[n % 2].send(app, payload={"n": n}, orderKey="k")["id"] for n in range(20)]
-    hook.wait(20)
+    for api in apis:
+        eventually(lambda api=api: knows_endpoints(api, app), SOON, "the endpoint is not known")
+    sent = [apis[n % 2].send(app, payload={"n": n}, orderKey="k")["id"] for n in range(100)]
+    hook.wait(100)
     assert hook.ids() == sent
 
 
