@@ -2,7 +2,7 @@
 
 use crate::{
     endpoint::{Head, address, frame, path},
-    events::class_in_words,
+    events::by_class,
     form::{Fields, Form},
     page::{Answer, Frame, Page, go, in_words, is_about_input, show as render},
     session::Visitor,
@@ -21,7 +21,8 @@ use service::{
 pub(crate) struct Asked {
     /// Who will get it.
     pub(crate) recipient: String,
-    pub(crate) fields: Vec<(String, &'static str)>,
+    /// What it will learn: how close to a person, and where it stands.
+    pub(crate) fields: Vec<(&'static str, Vec<String>)>,
     /// Event types whose schema says nothing about people.
     pub(crate) silent: usize,
     pub(crate) warning: &'static str,
@@ -31,12 +32,9 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(disclosure: Disclosure, form: &Fields) -> Self {
-        // What names people comes first.
-        let mut fields: Vec<_> = disclosure.fields.into_iter().collect();
-        fields.sort_by_key(|(_, class)| *class);
         Self {
             recipient: disclosure.recipient,
-            fields: fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+            fields: by_class(disclosure.fields),
             silent: disclosure.silent,
             warning: disclosure.warning.unwrap_or_default(),
             name: form.get("agreed-by").to_owned(),
