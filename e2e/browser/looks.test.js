@@ -56,11 +56,14 @@ before(async () => {
 });
 after(() => w?.stop());
 
-test("nothing scrolls sideways at 320 pixels, which is 400 % of a usual window, whatever the names are", async () => {
-  const page = await as({ viewport: { width: 320, height: 256 } });
+test("nothing scrolls sideways, at 320 pixels (400 % of a usual window), 640 or 1280, whatever the names are", async () => {
+  const page = await as({ viewport: { width: 1280, height: 900 } });
   for (const path of pages()) {
     await page.goto(w.server.url + path);
-    assert.equal(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0, path);
+    for (const width of [1280, 640, 320]) {
+      await page.setViewportSize({ width, height: 256 });
+      assert.equal(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0, `${path} at ${width}`);
+    }
   }
   await page.context().close();
 });

@@ -10,7 +10,7 @@
   times(document);
   // What a chart says about time, in the viewer's own zone too.
   const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const minute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   for (const n of document.querySelectorAll("[data-at][data-utc]")) {
     const form = n.dataset.short === "day" ? day : n.dataset.short === "hour" ? hour : minute;
