@@ -378,12 +378,12 @@ test("what new endpoints start out with is changed for the application, and take
   await go(path);
   await link("What new endpoints start out with").click();
   await check(page, "new-endpoints");
-  assert.ok(await page.getByLabel(/Https only/).isChecked(), "as the platform says");
+  assert.ok(await page.getByLabel(/HTTPS only/).isChecked(), "as the platform says");
   await page.getByLabel(/Waits between tries/).fill("soon");
   await button("Save").click();
   assert.equal(await page.getByLabel(/Waits between tries/).getAttribute("aria-invalid"), "true");
   await page.getByLabel(/Waits between tries/).fill("5s, 1m");
-  await page.getByLabel(/Https only/).uncheck();
+  await page.getByLabel(/HTTPS only/).uncheck();
   await button("Save").click();
   await page.getByText("Changed for this application: not as Teachstack says.").waitFor();
   await check(page, "new-endpoints-changed");
