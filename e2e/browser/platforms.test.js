@@ -414,7 +414,7 @@ test("what surrounds the body has its own forms: signature headers, https only, 
   await link("Edit what nothing ticked means").click();
   await page.getByLabel(/send nothing/).check();
   await button("Save").click();
-  await page.getByText("means nothing is sent").waitFor();
+  await page.getByText("nothing is sent", { exact: true }).waitFor();
   await link("Edit waits").click();
   await check(page, "edit-waits");
   await button("Ten tries, ten seconds apart; 404 is final").click();

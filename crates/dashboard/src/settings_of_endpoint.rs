@@ -389,9 +389,6 @@ pub(crate) async fn save(
                         Ok(None) => {}
                         Ok(Some(disclosure)) => {
                             let mut page = edit_page(&visitor, &scope, &e, fact, &word, Some(&form)).await?;
-                            if form.ticked("asked") {
-                                page.problem = "Tick the box to confirm who gets this data.".to_owned();
-                            }
                             page.asked = Some(Asked::of(disclosure, &form));
                             return Ok(show(&page)?.into_response());
                         }

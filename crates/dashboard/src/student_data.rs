@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     /// Event types whose schema says nothing about people.
     pub(crate) silent: usize,
     pub(crate) warning: &'static str,
+    /// Whether the form was sent without the box ticked.
+    pub(crate) unticked: bool,
     /// The name that was typed before.
     pub(crate) name: String,
 }
@@ -37,6 +39,7 @@ impl Asked {
             fields: by_class(disclosure.fields),
             silent: disclosure.silent,
             warning: disclosure.warning.unwrap_or_default(),
+            unticked: form.ticked("asked") && !form.ticked("agreed"),
             name: form.get("agreed-by").to_owned(),
         }
     }
@@ -119,7 +122,7 @@ pub(crate) async fn save(visitor: Visitor, Path((app, endpoint)): Path<(String, 
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
     let withdraws = form.get("go") == "withdraw";
     let wanted = if withdraws { Patch::Clear } else { agreed(&form) };
-    let mut problem = "Tick the box to confirm who gets this data.".to_owned();
+    let mut problem = String::new();
     if wanted != Patch::Keep {
         let extras = EndpointExtras { student_data: wanted, ..EndpointExtras::default() };
         match visitor
