@@ -297,7 +297,7 @@ pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(St
     show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word, None).await?)
 }
 
-fn words_in(text: &str) -> Vec<String> {
+pub(crate) fn words_in(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
