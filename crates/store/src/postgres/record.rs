@@ -28,7 +28,8 @@ macro_rules! planned_due {
 /// "leased to this node" to be the rarer condition, and go through all that is on its way once for each batch.
 pub(super) const RECORD: &str = concat!(
     "WITH r AS (
-        SELECT n.*, $1::bigint AS lease, 1::smallint AS sending FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::integer[],
+        SELECT n.*, $1::bigint AS lease, 1::smallint AS sending
+        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::integer[],
             $8::bigint[], $9::bigint[], $10::bytea[], $11::bigint[], $12::bigint[], $13::integer[], $14::smallint[],
             $15::smallint[], $16::text[], $17::text[], $18::bytea[]) WITH ORDINALITY
         AS n (app, endpoint, message, state, due_at, tries, now, key, tail, at, duration_ms, response_status, status,
