@@ -23,6 +23,8 @@ mod messages;
 mod node;
 mod partitions;
 mod people;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod purge;
 mod queue;
