@@ -78,11 +78,26 @@ def new_node(new_server):
     shared = {"SCHOOLBELL_MAIN_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
     jwt_secret = secrets.token_hex(32)
 
-    def make(database_url: str, **options) -> Server:
-        node = new_server({**shared, "SCHOOLBELL_JWT_SECRET": jwt_secret}, **options)
+    def make(database_url: str, env=None, **options) -> Server:
+        node = new_server({**shared, "SCHOOLBELL_JWT_SECRET": jwt_secret, **(env or {})}, **options)
         node.jwt_secret = jwt_secret
         node.database = database_url
         return node
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request, new_server):
+    """Makes servers on one engine, then on the other; not started yet."""
+    if request.param == "postgres" and postgres.MISSING:
+        pytest.skip(postgres.MISSING)
+
+    def make(env=None, **options) -> Server:
+        server = new_server(env, **options)
+        if request.param == "postgres":
+            server.database = postgres.Database().url()
+        return server
 
     return make
 

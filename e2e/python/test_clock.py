@@ -1,12 +1,25 @@
-"""The wall clock jumps: after a suspend, a wrong battery, a time server that corrects a mistake."""
+"""The wall clock jumps: after a suspend, a wrong battery, a time server that corrects a mistake.
 
+STEPS sets how often the clocks of nodes and database jump forth and back (default 1).
+"""
+
+import json
+import os
+import tempfile
 import time
 from datetime import timedelta
+from pathlib import Path
+
+import pytest
 
 from conftest import connect
+from support import postgres
 from support.api import eventually, instant
-from support.clock import DAY, HOUR
+from support.clock import DAY, HOUR, MINUTE, MISSING, MovedClock
+from support.nodes import Producer, all_arrived, cluster
 from support.receiver import Answer
+
+STEPS = int(os.environ.get("STEPS", "1"))
 
 
 def waiting_for_an_hour(api, hook):
@@ -102,3 +115,72 @@ def test_after_a_jump_back_of_days_new_messages_are_still_listed(new_server, clo
             return message in [item.get("msgId", item["id"]) for item in api.get(path).json()["data"]]
 
         eventually(listed, 30, f"{path} hides what was just made")
+
+
+def steps(clock, producers, hook, minutes, seconds):
+    """Ten minutes forth and back, again and again, with events all the while."""
+    refused = set()
+
+    def answer(request):
+        """No to each fifth, the first time."""
+        if json.loads(request.body)["n"] % 5 or request.id in refused:
+            return Answer()
+        refused.add(request.id)
+        return Answer(500)
+
+    hook.answer = answer
+    for producer in producers:
+        producer.start()
+    for shift in minutes:
+        time.sleep(seconds)
+        before = len(hook.received)
+        clock.shift(shift * MINUTE)
+        eventually(lambda n=before: len(hook.received) > n + 5, 30, "deliveries stand still after a step")
+    for producer in producers:
+        producer.finish()
+
+
+def test_ten_minutes_forth_and_back(engine, clock, hook):
+    # Never behind the real time: tokens would not count yet.
+    clock.shift(10 * MINUTE)
+    api = connect(engine(clock.environment(), retry_schedule="50ms,50ms,50ms").start())
+    app = api.app()["id"]
+    api.endpoint(app, hook.url)
+    producer = Producer([api], app)
+    steps(clock, [producer], hook, (20, 10, 0, 10), 0.4)
+    all_arrived(hook, producer.accepted, 30)
+    assert set(producer.statuses) == {202} and producer.slowest < 10
+    assert list(producer.accepted) == sorted(producer.accepted), "ids do not go back"
+    assert len(hook.received) <= 1.3 * len(producer.accepted), "a storm of retries"
+
+
+@pytest.fixture
+def shared_clock():
+    """Where another user can read it."""
+    if MISSING or postgres.MISSING:
+        pytest.skip(MISSING or postgres.MISSING)
+    with tempfile.TemporaryDirectory(prefix="schoolbell-clock-") as folder:
+        Path(folder).chmod(0o755)
+        yield MovedClock(Path(folder))
+
+
+def test_ten_minutes_forth_and_back_of_nodes_and_their_database(new_node, shared_clock, hook):
+    """The worst of it: nodes judge each other by the database's clock, and that one jumps as well."""
+    clock = shared_clock
+    clock.shift(10 * MINUTE)
+    server = postgres.Cluster(env=clock.environment())
+    try:
+        nodes, apis = cluster(new_node, server.url, 2, env=clock.environment(), retry_schedule="50ms,50ms,50ms")
+        app = apis[0].app()["id"]
+        apis[0].endpoint(app, hook.url)
+        producers = [Producer([api], app, name=f"from-{n}") for n, api in enumerate(apis)]
+        steps(clock, producers, hook, (20, 10) * STEPS, 1.5)
+        for producer in producers:
+            all_arrived(hook, producer.accepted, 30)
+            assert set(producer.statuses) <= {202, 503}
+            assert list(producer.accepted) == sorted(producer.accepted), "ids of a node do not go back"
+        assert all(node.is_running() for node in nodes)
+    finally:
+        for node in nodes:
+            node.close()
+        server.close()

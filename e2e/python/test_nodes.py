@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,53 @@ def test_messages_of_one_key_keep_their_order_across_nodes(new_node, database, h
     sent = [apis[n % 2].send(app, payload={"n": n}, orderKey="k")["id"] for n in range(100)]
     hook.wait(100)
     assert hook.ids() == sent
+
+
+def test_a_rate_is_kept_by_all_nodes_together_and_by_the_one_that_is_left(new_node, database, hook):
+    nodes, apis = cluster(new_node, database.url(), 2)
+    app = apis[0].app()["id"]
+    apis[0].endpoint(app, hook.url, throttleRate=20)
+    # A change counts on the other node within a second.
+    time.sleep(1)
+    for api in apis:
+        api.batch(app, [_event(n) for n in range(100)])
+    hook.wait(10)
+
+    def in_seconds(seconds):
+        """How many come in so many seconds from now."""
+        since = len(hook.received)
+        time.sleep(seconds)
+        return len(hook.received) - since
+
+    both = in_seconds(2.5)
+    assert 0.7 * 50 <= both <= 1.1 * 50 + 2, f"{both} in two and a half seconds at 20/s"
+    nodes[1].stop()
+    time.sleep(0.5)
+    alone = in_seconds(1.5)
+    assert 0.7 * 30 <= alone <= 1.1 * 30 + 2, f"{alone} in one and a half seconds at 20/s"
+
+
+def test_the_width_of_an_endpoint_is_shared(new_node, database, hook):
+    nodes, apis = cluster(new_node, database.url(), 2)
+    app = apis[0].app()["id"]
+    apis[0].endpoint(app, hook.url, concurrency=4)
+    time.sleep(1)
+    open_now, most, lock = [0], [0], threading.Lock()
+
+    def answer(_):
+        with lock:
+            open_now[0] += 1
+            most[0] = max(most[0], open_now[0])
+        time.sleep(0.05)
+        with lock:
+            open_now[0] -= 1
+        return Answer()
+
+    hook.answer = answer
+    for api in apis:
+        api.batch(app, [_event(n) for n in range(20)])
+    hook.wait(40, 15)
+    assert most[0] == 4
 
 
 def test_a_node_that_stops_hands_its_work_over_at_once(new_node, database, hook):
