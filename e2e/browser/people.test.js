@@ -445,7 +445,7 @@ test("the audit log knows who did what, through every door, once", async () => {
   await check(page, "audit");
   await page.getByLabel("Action").selectOption("secret.rotated");
   await button(page, "Filter").click();
-  assert.match(page.url(), /action=secret\.rotated/);
+  await page.waitForURL(/action=secret\.rotated/);
   assert.equal(await page.locator("tbody tr").count(), 1);
   await page.getByLabel("Who").fill("nobody");
   await button(page, "Filter").click();
