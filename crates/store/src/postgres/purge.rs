@@ -152,16 +152,19 @@ impl Terms {
         Ok(Self { rest, own, longest })
     }
 
-    /// Removes messages one by one: of applications whose time is shorter than that of the week, and of the others unless
+    /// Removes messages one by one: of applications whose time is shorter than that of the weeks, and of the others unless
     /// they may go with their week.
     async fn remove_messages(&self, tx: &Tx, purge: &Purge) -> Result<u64, StoreError> {
         let mut removed = 0;
         let apps: Vec<i64> = match purge.lazily && self.rest == self.longest {
-            true => self.own.iter().filter(|(_, before)| **before > self.longest).map(|(app, _)| *app).collect(),
+            true => self.own.keys().copied().collect(),
             false => tx.all(APPS, &[]).await?.iter().map(|row| rows::col(row, 0)).collect::<Result<_, _>>()?,
         };
         for app in apps {
             let before = self.own.get(&app).copied().unwrap_or(self.rest);
+            if purge.lazily && before <= self.longest {
+                continue;
+            }
             let left = (purge.limit as i64).saturating_sub(removed as i64);
             if left <= 0 {
                 break;
