@@ -9,7 +9,7 @@ import pytest
 
 from support.api import Api, make_token
 from support import postgres
-from support.clock import MISSING, MovedClock
+from support.clock import MISSING, Hours, MovedClock
 from support.receiver import Hook, Receiver
 from support.server import RUNNING, Server, new_organization
 
@@ -108,6 +108,17 @@ def clock(tmp_path):
     if MISSING:
         pytest.skip(MISSING)
     return MovedClock(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hours(tmp_path_factory, receiver):
+    """A server for which hours pass when a test says so."""
+    if MISSING:
+        pytest.skip(MISSING)
+    moved = MovedClock(tmp_path_factory.mktemp("clock"))
+    server = Server(tmp_path_factory.mktemp("server"), env=moved.environment()).start()
+    yield Hours(moved, server, receiver)
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import tempfile
 import threading
 from urllib.parse import urlsplit, urlunsplit
 
+from .ports import free_port
+
 VARIABLE = "SCHOOLBELL_TEST_POSTGRES"
 MISSING = None if os.environ.get(VARIABLE) else f"{VARIABLE} is not set; scripts/test starts a server and sets it"
 
@@ -66,9 +68,7 @@ class Cluster:
         if self.as_user and data:
             shutil.chown(data, "nobody", "nogroup")
         self._run("initdb", "-D", self.data, "--waldir", f"{self.folder}/wal", "-U", "schoolbell", "-A", "trust", "-E", "UTF8")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.url = f"postgres://schoolbell@127.0.0.1:{self.port}/postgres"
         given = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.folder, **settings}
         self.options = " ".join(f"-c {name}={value}" for name, value in given.items())
