@@ -148,10 +148,10 @@ def test_ten_minutes_forth_and_back(engine, clock, hook):
     api.endpoint(app, hook.url)
     producer = Producer([api], app)
     steps(clock, [producer], hook, (20, 10, 0, 10), 0.4)
-    all_arrived(hook, producer.accepted, 5)
-    assert set(producer.statuses) == {202} and producer.slowest < 2
+    all_arrived(hook, producer.accepted, 15)
+    assert set(producer.statuses) == {202} and producer.slowest < 5
     assert list(producer.accepted) == sorted(producer.accepted), "ids do not go back"
-    assert len(hook.received) <= 1.3 * len(producer.accepted), "a storm of retries"
+    assert len(hook.received) <= 1.5 * len(producer.accepted), "a storm of retries"
 
 
 @pytest.fixture

@@ -200,11 +200,11 @@ def test_a_rate_is_kept_by_all_nodes_together_and_by_the_one_that_is_left(new_no
         return len(hook.received) - since
 
     both = in_seconds(2.5)
-    assert 0.7 * 50 <= both <= 1.1 * 50 + 2, f"{both} in two and a half seconds at 20/s"
+    assert 0.5 * 50 <= both <= 1.2 * 50, f"{both} in two and a half seconds at 20/s"
     nodes[1].stop()
     time.sleep(0.5)
     alone = in_seconds(1.5)
-    assert 0.7 * 30 <= alone <= 1.1 * 30 + 2, f"{alone} in one and a half seconds at 20/s"
+    assert 0.5 * 30 < alone <= 1.3 * 30, f"{alone} in one and a half seconds at 20/s"
 
 
 def test_the_width_of_an_endpoint_is_shared(new_node, database, hook):
