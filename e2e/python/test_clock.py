@@ -135,7 +135,7 @@ def steps(clock, producers, hook, minutes, seconds):
         time.sleep(seconds)
         before = len(hook.received)
         clock.shift(shift * MINUTE)
-        eventually(lambda n=before: len(hook.received) > n + 5, 15, "deliveries stand still after a step")
+        eventually(lambda n=before: len(hook.received) > n + 5, 30, "deliveries stand still after a step")
     for producer in producers:
         producer.finish()
 
@@ -148,8 +148,8 @@ def test_ten_minutes_forth_and_back(engine, clock, hook):
     api.endpoint(app, hook.url)
     producer = Producer([api], app)
     steps(clock, [producer], hook, (20, 10, 0, 10), 0.4)
-    all_arrived(hook, producer.accepted, 15)
-    assert set(producer.statuses) == {202} and producer.slowest < 5
+    all_arrived(hook, producer.accepted, 30)
+    assert set(producer.statuses) == {202} and producer.slowest < 10
     assert list(producer.accepted) == sorted(producer.accepted), "ids do not go back"
     assert len(hook.received) <= 1.5 * len(producer.accepted), "a storm of retries"
 
@@ -176,7 +176,7 @@ def test_ten_minutes_forth_and_back_of_nodes_and_their_database(new_node, shared
         producers = [Producer([api], app, name=f"from-{n}") for n, api in enumerate(apis)]
         steps(clock, producers, hook, (20, 10) * STEPS, 1.5)
         for producer in producers:
-            all_arrived(hook, producer.accepted, 15)
+            all_arrived(hook, producer.accepted, 30)
             assert set(producer.statuses) <= {202, 503}
             assert list(producer.accepted) == sorted(producer.accepted), "ids of a node do not go back"
         assert all(node.is_running() for node in nodes)

@@ -195,7 +195,7 @@ def test_a_stop_answers_every_call_that_it_took(new_server):
 
 def test_help_names_every_command_and_every_setting(tmp_path):
     commands = run(tmp_path, "--help").stdout
-    for command in ("demo", "serve", "token", "listen", "send", "simulate"):
+    for command in ("demo", "serve", "token", "listen", "send", "simulate", "bench"):
         assert command in commands
     settings = run(tmp_path, "serve", "--help").stdout
     for name in ("listen", "database", "jwt-secret", "main-key", "retry-schedule", "request-timeout", "allow-subnets"):

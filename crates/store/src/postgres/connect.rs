@@ -15,7 +15,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 use tokio_postgres::{AsyncMessage, Client, Config, Row, SimpleQueryMessage, Statement, types::ToSql};
 
 /// How long a connection may take to come about.
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the network may leave bytes unanswered before the connection counts as cut.
 const SILENCE: Duration = Duration::from_secs(10);
 /// What every session is told. Statistics of a queue are always of yesterday, when it was empty or full: plans are made
-/// once, by index, as for large tables. Accepted means on disk, whatever the server's own default is.
+/// by index, as for large tables, and kept ([`Conn::replan`]). Accepted means on disk, whatever the server's own default is.
 const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
     SET enable_mergejoin = off; SET enable_bitmapscan = off; SET jit = off; SET client_min_messages = warning;
     SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '30s';
@@ -86,6 +86,7 @@ impl Address {
             rung,
             company,
             spoilt: AtomicBool::new(false),
+            planned: Mutex::new(Instant::now()),
         };
         conn.batch(SESSION).await?;
         Ok(conn)
@@ -149,6 +150,8 @@ pub(super) struct Conn {
     pub(super) company: Arc<Notify>,
     /// Whether it must not be used again.
     spoilt: AtomicBool,
+    /// When plans were thrown away last.
+    planned: Mutex<Instant>,
 }
 
 impl Drop for Conn {
@@ -170,6 +173,19 @@ impl Conn {
     pub(super) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
         self.driver.abort();
+    }
+
+    /// Throws away plans that are kept longer than this. A plan is made for the size that a table has at the moment, and
+    /// each week begins with tables of a few rows, for which reading all of them is best.
+    pub(super) async fn replan(&self, after: Duration) -> Result<(), StoreError> {
+        {
+            let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+            if planned.elapsed() < after {
+                return Ok(());
+            }
+            *planned = Instant::now();
+        }
+        self.batch("DISCARD PLANS").await
     }
 
     /// The driver's client, for what needs more than a statement.
@@ -235,6 +251,12 @@ impl Conn {
             self.prepared(sql).await.map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Several statements at once, and all that they answer, as text.
+    #[cfg(test)]
+    pub(super) async fn ask(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, StoreError> {
+        self.client.simple_query(sql).await.map_err(failed)
     }
 
     /// The server's process behind it. Asked without a prepared statement, since a pooler may be in between.
