@@ -137,7 +137,7 @@ test("signed bodies and the limits after which it is switched off have their own
   await w.page.getByLabel(/signed JSON Web Token/).check();
   await w.check("endpoint-edit-body-signing");
   await w.button("Save").click();
-  await w.page.getByText("Sign the body was saved.").waitFor();
+  await w.page.getByText("Signed body was saved.").waitFor();
   await w.page.getByText(`/api/lti/jwks/${app.id}`).waitFor();
   assert.equal((await w.api("GET", `/app/${app.id}/endpoint/${ours.id}/`)).bodySigning, "jwt");
   await w.page.getByRole("link", { name: "Edit signed body" }).click();
@@ -146,20 +146,20 @@ test("signed bodies and the limits after which it is switched off have their own
   await w.page.getByText("no: the body is what the format makes").waitFor();
 
   await w.page.getByRole("link", { name: "Edit when it is switched off" }).click();
-  assert.equal(await w.page.getByLabel("Switch off after").inputValue(), "9500, 28000");
-  await w.page.getByLabel("Switch off after").fill("12");
+  assert.equal(await w.page.getByLabel("Failure limit").inputValue(), "9500, 28000");
+  await w.page.getByLabel("Failure limit").fill("12");
   await w.button("Save").click();
   assert.match(await w.page.locator("#problem").innerText(), /not two whole numbers/);
-  await w.page.getByLabel("Switch off after").fill("0, 7");
+  await w.page.getByLabel("Failure limit").fill("0, 7");
   await w.button("Save").click();
   assert.match(await w.page.locator("#problem").innerText(), /at least 1/);
-  await w.page.getByLabel("Switch off after").fill("12, 34");
+  await w.page.getByLabel("Failure limit").fill("12, 34");
   await w.check("endpoint-edit-deactivate");
   await w.button("Save").click();
   await w.page.getByText("after 12 timeouts or 34 other errors in 24 hours").waitFor();
   assert.deepEqual((await w.api("GET", `/app/${app.id}/endpoint/${ours.id}/`)).deactivateAfter, { timeouts: 12, errors: 34 });
   await w.page.getByRole("link", { name: "Edit when it is switched off" }).click();
-  await w.page.getByLabel("Switch off after").fill("");
+  await w.page.getByLabel("Failure limit").fill("");
   await w.button("Save").click();
   await w.page.getByText("as the server decides").first().waitFor();
   assert.equal((await w.api("GET", `/app/${app.id}/endpoint/${ours.id}/`)).deactivateAfter ?? null, null);

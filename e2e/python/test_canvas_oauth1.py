@@ -55,9 +55,10 @@ def test_a_tool_registers_and_reads_its_proxy_by_signing(account):
     tool = Signed(account)
     profile = httpx.get(tool.form["tc_profile_url"], headers=tool.headers(tool.form["tc_profile_url"], "GET"))
     assert profile.status_code == 200 and "webhook" not in profile.text
-    assert {"security_profile_name": "lti_oauth_hash_message_security", "digest_algorithm": "HMAC-SHA1"} in profile.json()[
-        "security_profile"
-    ]
+    assert {
+        "security_profile_name": "lti_oauth_hash_message_security",
+        "digest_algorithm": "HMAC-SHA1",
+    } in profile.json()["security_profile"]
     made = tool.install()
     assert made.status_code == 201, made.text
     assert made.headers["content-type"] == "application/vnd.ims.lti.v2.toolproxy.id+json"

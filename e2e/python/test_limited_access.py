@@ -29,7 +29,9 @@ class Scene:
         self.endpoints = {name: api.endpoint(self.app, self.hooks[name].url, channels=[name])["id"] for name in (A, B)}
         self.endpoints["all"] = api.endpoint(self.app, self.hooks["all"].url)["id"]
         self.messages = {
-            name: api.send(self.app, payload={"of": name}, channels=[name, "school:1"], eventId=f"event-{name[-2:]}")["id"]
+            name: api.send(self.app, payload={"of": name}, channels=[name, "school:1"], eventId=f"event-{name[-2:]}")[
+                "id"
+            ]
             for name in (A, B)
         }
         self.attempts = {
@@ -192,7 +194,9 @@ def test_messages_and_endpoints_of_two_courses_cannot_be_mixed(scene):
         assert own.get(path, endpoint_id=scene.endpoints[endpoint]).status_code == 404
     other = scene.attempts[B]
     assert own.get(scene.path(f"/msg/{scene.messages[A]}/attempt/{other}")).status_code == 404
-    to_all = next(a for a in scene.api.attempts(scene.app, scene.messages[A], 2) if a["endpointId"] == scene.endpoints["all"])
+    to_all = next(
+        a for a in scene.api.attempts(scene.app, scene.messages[A], 2) if a["endpointId"] == scene.endpoints["all"]
+    )
     assert own.get(scene.path(f"/msg/{scene.messages[A]}/attempt/{to_all['id']}")).status_code == 404
     assert own.get(scene.path("/msg/event-46")).status_code == 404
     assert own.get(scene.path("/msg/event-45")).status_code == 200
@@ -247,9 +251,12 @@ def test_tasks_of_others_are_out_of_sight(scene):
 
 
 def test_precheck_says_nothing_about_endpoints_outside(scene):
-    ask = lambda channels: scene.own.post(  # noqa: E731
-        scene.path("/msg/precheck/active"), {"eventType": "lesson.started", "channels": channels}
-    ).json()["active"]
+    path = scene.path("/msg/precheck/active")
+
+    def ask(channels):
+        answer = scene.own.post(path, {"eventType": "lesson.started", "channels": channels})
+        return answer.json()["active"]
+
     assert (ask([A]), ask([B]), ask(["x"])) == (True, False, False)
 
 

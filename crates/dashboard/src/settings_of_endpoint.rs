@@ -190,12 +190,12 @@ impl Fact {
                  know them do not mind.",
             ),
             Self::BodySigning => (
-                "Sign the body",
+                "Signed body",
                 "Send the body as a signed JSON Web Token (RS256). Receivers need the application's published keys; those that \
                  do not know of it cannot read what they get.",
             ),
             Self::Deactivate => (
-                "Switch off after",
+                "Failure limit",
                 "Messages given up within 24 hours, because of timeouts and because of other errors, such as 9500, 28000. \
                  Empty: only as the server decides.",
             ),
