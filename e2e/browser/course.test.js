@@ -145,7 +145,7 @@ test("signed bodies and the limits after which it is switched off have their own
   await w.button("Save").click();
   await w.page.getByText("no: the body is what the format makes").waitFor();
 
-  await w.page.getByRole("link", { name: "Edit when it is switched off" }).click();
+  await w.page.getByRole("link", { name: "Edit failure limit" }).click();
   assert.equal(await w.page.getByLabel("Failure limit").inputValue(), "9500, 28000");
   await w.page.getByLabel("Failure limit").fill("12");
   await w.button("Save").click();
@@ -158,7 +158,7 @@ test("signed bodies and the limits after which it is switched off have their own
   await w.button("Save").click();
   await w.page.getByText("after 12 timeouts or 34 other errors in 24 hours").waitFor();
   assert.deepEqual((await w.api("GET", `/app/${app.id}/endpoint/${ours.id}/`)).deactivateAfter, { timeouts: 12, errors: 34 });
-  await w.page.getByRole("link", { name: "Edit when it is switched off" }).click();
+  await w.page.getByRole("link", { name: "Edit failure limit" }).click();
   await w.page.getByLabel("Failure limit").fill("");
   await w.button("Save").click();
   await w.page.getByText("as the server decides").first().waitFor();

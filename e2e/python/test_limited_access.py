@@ -118,7 +118,7 @@ def test_a_course_with_its_assignments(scene, receiver):
     assert own.endpoint(scene.app, both.url)["channels"] == ["assignment:7", "assignment:8", A]
     assert own.endpoint(scene.app, one.url, channels=["assignment:8"])["channels"] == ["assignment:8"]
     sent = [scene.api.send(scene.app, channels=[c])["id"] for c in ("assignment:7", "assignment:8", "assignment:9", A)]
-    assert set(r.id for r in both.wait(3)) == {sent[0], sent[1], sent[3]}
+    assert {r.id for r in both.wait(3)} == {sent[0], sent[1], sent[3]}
     assert [r.id for r in one.wait()] == [sent[1]]
     assert sent[2] not in ids(own.get(scene.path("/msg")))
     # Who sees the course alone does not see an endpoint that listens to more.

@@ -97,7 +97,7 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
             || "as the server decides".to_owned(),
             |d| {
                 format!(
-                    "after {} timeouts or {} other errors in 24 hours",
+                    "switched off after {} timeouts or {} other errors in 24 hours",
                     thousands(d.timeouts.into()),
                     thousands(d.errors.into())
                 )
@@ -167,9 +167,9 @@ impl Fact {
             Self::Channels => {
                 ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
             }
-            Self::Rate => ("Rate", "Deliveries per second at most. Empty means no limit."),
+            Self::Rate => ("Rate limit", "Deliveries per second at most. Empty means no limit."),
             Self::Concurrency => {
-                ("At the same time", "Requests at the same time, 1 to 256. Empty: the server decides.")
+                ("Parallel requests", "Requests at the same time, 1 to 256. Empty: the server decides.")
             }
             Self::Retry => {
                 ("Waits between tries", "Such as 5s, 5m, 30m, 2h. Empty: the application or the server decides.")
@@ -199,7 +199,7 @@ impl Fact {
                 "Messages given up within 24 hours, because of timeouts and because of other errors, such as 9500, 28000. \
                  Empty: only as the server decides.",
             ),
-            Self::HttpsOnly => ("Https only", "Take only addresses that begin with https://."),
+            Self::HttpsOnly => ("HTTPS only", "Take only addresses that begin with https://."),
             Self::OnlySelected => (
                 "Nothing ticked means nothing",
                 "While no event is ticked, send nothing. Otherwise all events are sent.",
@@ -330,7 +330,7 @@ pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(St
     show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word, None).await?)
 }
 
-fn words_in(text: &str) -> Vec<String> {
+pub(crate) fn words_in(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
@@ -439,9 +439,6 @@ pub(crate) async fn save(
                         Ok(None) => {}
                         Ok(Some(disclosure)) => {
                             let mut page = edit_page(&visitor, &scope, &e, fact, &word, Some(&form)).await?;
-                            if form.ticked("asked") {
-                                page.problem = "Tick the box to confirm who gets this data.".to_owned();
-                            }
                             page.asked = Some(Asked::of(disclosure, &form));
                             return Ok(show(&page)?.into_response());
                         }

@@ -34,7 +34,8 @@ pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use confines::Confines;
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{
-    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header, StudentDataConfirmation,
+    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,
+    StudentDataConfirmation,
 };
 pub use event_type::EventType;
 pub use failure::FailureReason;
