@@ -17,6 +17,9 @@ from support.api import eventually
 from support.crowd import Crowd
 from support.ports import free_port
 
+# Measures, so nothing else may run beside it.
+pytestmark = pytest.mark.alone
+
 SECONDS = float(os.environ.get("SECONDS", "2"))
 BACKLOG = int(os.environ.get("BACKLOG", "4000"))
 # Endpoints of one application. A fifth of all hang, a twentieth drip, a twentieth answer more than anybody reads.
@@ -74,7 +77,7 @@ def latencies(api, crowd, apps, good, seconds=SECONDS, per_second=MESSAGES_PER_S
             found.extend(at - sent[id] for id, at in arrived.items() if id in sent)
         return len(found) >= len(sent) * good
 
-    eventually(all_there, 10, "the good endpoints did not get all")
+    eventually(all_there, 30, "the good endpoints did not get all")
     return found
 
 
