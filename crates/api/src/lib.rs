@@ -8,6 +8,8 @@ mod cors;
 mod docs_page;
 mod extract;
 pub mod figures;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod lti;

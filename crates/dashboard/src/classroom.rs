@@ -69,7 +69,7 @@ struct ClassroomPage {
 async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<Settings, ServiceError> {
     let (mark, word) = health::of_endpoint(e);
     let options = &e.options;
-    let usual = about(scope.application()).defaults.retry_schedule;
+    let usual = about(scope.application()).defaults.options.retry_schedule;
     let choices: Vec<_> = retry_presets()
         .filter(|p| Some(&p.schedule) == usual.as_ref() || p.name == PATIENT)
         .map(|p| Choice {
@@ -100,12 +100,12 @@ async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<S
 async fn page(visitor: &Visitor, scope: &AppScope) -> Result<ClassroomPage, PageError> {
     let app = scope.application();
     let about = about(app);
-    if !about.defaults.body_secret {
+    if !about.has_body_secrets {
         return Err(PageError::NotFound);
     }
     let mut endpoints = Vec::new();
     // In memory already, with all that belongs to the application.
-    for e in scope.entry().endpoints.iter().rev().filter(|e| e.secrets.body.is_some()).take(MOST) {
+    for e in scope.endpoints().rev().filter(|e| e.secrets.body.is_some()).take(MOST) {
         endpoints.push(settings(visitor, scope, e).await?);
     }
     Ok(ClassroomPage {
@@ -176,9 +176,6 @@ async fn save_one(
         if form.ticked("agreed") { Ok(None) } else { service.disclosure_after(scope, id, change.clone()).await };
     let done = match asked {
         Ok(Some(disclosure)) => {
-            if form.ticked("asked") {
-                at.problem = "Tick the box to confirm who gets this data.".to_owned();
-            }
             at.asked = Some(Asked::of(disclosure, form));
             return Ok(Ok(false));
         }

@@ -40,6 +40,8 @@ struct ListPage {
     path: String,
     rows: Vec<Row>,
     may_manage: bool,
+    /// The channels that the visitor is limited to, in words.
+    limited_to: String,
     newer: String,
     older: String,
 }
@@ -85,6 +87,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         older: if older { to("older", found.items.last()) } else { String::new() },
         path: here.clone(),
         rows,
+        limited_to: scope.confines().map(ToString::to_string).unwrap_or_default(),
         may_manage: visitor.can(Capability::ManageEndpoint),
     })
 }
@@ -157,7 +160,7 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
         description: form.get("description").to_owned(),
         groups: grouped(&types, &events, &path),
         total: types.len(),
-        only_selected: service::platform::about(app).defaults.options().only_selected,
+        only_selected: service::platform::about(app).defaults.options.only_selected,
         handshake: form.get("handshake").to_owned(),
         events,
         asked,
@@ -207,9 +210,8 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
     }
     let agreed = agreed(&form);
     if agreed == Patch::Keep {
-        let mut page = new_page(&visitor, &scope, &form, Step::Review).await?;
+        let page = new_page(&visitor, &scope, &form, Step::Review).await?;
         if page.asked.is_some() {
-            page.problem = "Tick the box to confirm who will get this data.".to_owned();
             return Ok(show(&page)?.into_response());
         }
     }

@@ -38,6 +38,7 @@ struct ListPage {
     channel: String,
     find: String,
     problem: String,
+    channel_problem: String,
     types: Vec<String>,
     period: Period,
     filtered: bool,
@@ -53,7 +54,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
     let here = format!("{}/messages", app_path(app));
-    let mut problem = String::new();
+    let (mut problem, mut channel_problem) = (String::new(), String::new());
     let find = query.get("find");
     if !find.is_empty() {
         visitor.actor.must_have(Capability::ViewBase)?;
@@ -74,6 +75,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     let window = period.window(PAGE, cursor.clone(), now);
     let messages = match visitor.service().search_messages(&scope, &window, &of).await {
         Err(e) if is_about_input(&e) => {
+            channel_problem = if query.get("channel").is_empty() { String::new() } else { in_words(&e) };
             problem = in_words(&e);
             Looked { items: Vec::new(), next: None }
         }
@@ -107,6 +109,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         rows,
         find: find.to_owned(),
         problem,
+        channel_problem,
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
         filtered: !event.is_empty() || !channel.is_empty() || !period.is_any() || cursor.is_some(),
@@ -166,7 +169,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let mut deliveries = Vec::new();
     for (e, d) in service.deliveries_of(&scope, &m).await? {
         let (mark, word) = Mark::of_delivery(d.state, d.latest.is_some());
-        let exists = scope.entry().endpoint(e.key).is_some();
+        let exists = scope.endpoints().any(|known| known.key == e.key);
         let sent = if exists { Some(service.sent_headers(&scope, &e, &m).await?) } else { None };
         let of_this = attempts.items.iter().filter(|a| a.endpoint == e.id);
         deliveries.push(Delivery {
@@ -176,7 +179,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
             mark,
             word,
             next: match d.state {
-                DeliveryState::Waiting { due_at } => Some(When::new(due_at, now)),
+                DeliveryState::Waiting { due_at } => Some(When::planned(due_at, now)),
                 _ => None,
             },
             open: exists && e.disabled.is_none(),

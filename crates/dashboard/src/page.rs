@@ -76,6 +76,8 @@ pub(crate) struct Rail {
     /// Whether the secret travels in the body there: then there is a page for that.
     pub(crate) has_webhook_settings: bool,
     pub(crate) has_submissions: bool,
+    /// Whether what belongs to the application as a whole is shown.
+    pub(crate) whole: bool,
     pub(crate) may_manage: bool,
     pub(crate) may_invite: bool,
     pub(crate) may_audit: bool,
@@ -154,8 +156,9 @@ impl Frame {
             path: app_path(app),
             room,
             tools: service::lti::has_tools(app),
-            has_webhook_settings: about.defaults.body_secret,
+            has_webhook_settings: about.has_body_secrets,
             has_submissions: about.has_submissions && visitor.may(Permission::SeePayloads),
+            whole: visitor.may(Permission::SeeWhole),
             may_manage: visitor.may(Permission::ManageApplication),
             may_invite: visitor.may(Permission::ManagePeople),
             may_audit: visitor.may(Permission::SeeAudit),
@@ -322,14 +325,30 @@ pub(crate) fn go(path: &str) -> Response {
 pub(crate) fn problem_of(error: &ServiceError, field: &str) -> String {
     let ServiceError::Invalid(problems) = error else { return String::new() };
     let of = |p: &&Problem| p.loc.iter().any(|l| l == field);
-    problems.iter().filter(of).map(|p| p.msg.as_ref()).collect::<Vec<_>>().join(" ")
+    problems.iter().filter(of).map(|p| plain(&p.msg)).collect::<Vec<_>>().join(" ")
 }
 
 /// Everything that an operation complained about.
 pub(crate) fn in_words(error: &ServiceError) -> String {
     match error {
-        ServiceError::Invalid(problems) => problems.iter().map(|p| p.msg.as_ref()).collect::<Vec<_>>().join(" "),
+        ServiceError::Invalid(problems) => problems.iter().map(|p| plain(&p.msg)).collect::<Vec<_>>().join(" "),
         e => e.to_string(),
+    }
+}
+
+/// What the API says about a name in the words of other servers, in plain ones.
+fn plain(msg: &str) -> &str {
+    match msg {
+        r"String must match the following pattern: [a-zA-Z0-9\-_.]." => "Only letters, digits and - _ . can be in it.",
+        r"String must match the following pattern: [a-zA-Z0-9\-_.:+]." => {
+            "Only letters, digits and - _ . : + can be in it."
+        }
+        "String must be at least one character" => "This cannot be empty.",
+        "String too long" => "This is too long.",
+        "Uids are not allowed to have the same prefix as the ID. Prefix with _?" => {
+            "An id of your own cannot begin like ours. Put something before it."
+        }
+        other => other,
     }
 }
 
@@ -368,6 +387,7 @@ mod tests {
             tools: true,
             has_webhook_settings: true,
             has_submissions: true,
+            whole: true,
             may_manage: true,
             may_invite: true,
             may_audit: true,

@@ -2,7 +2,7 @@
 
 use crate::{
     endpoint::{Head, address, frame, path},
-    events::class_in_words,
+    events::by_class,
     form::{Fields, Form},
     page::{Answer, Frame, Page, go, in_words, is_about_input, show as render},
     session::Visitor,
@@ -21,24 +21,25 @@ use service::{
 pub(crate) struct Asked {
     /// Who will get it.
     pub(crate) recipient: String,
-    pub(crate) fields: Vec<(String, &'static str)>,
+    /// What it will learn: how close to a person, and where it stands.
+    pub(crate) fields: Vec<(&'static str, Vec<String>)>,
     /// Event types whose schema says nothing about people.
     pub(crate) silent: usize,
     pub(crate) warning: &'static str,
+    /// Whether the form was sent without the box ticked.
+    pub(crate) unticked: bool,
     /// The name that was typed before.
     pub(crate) name: String,
 }
 
 impl Asked {
     pub(crate) fn of(disclosure: Disclosure, form: &Fields) -> Self {
-        // What names people comes first.
-        let mut fields: Vec<_> = disclosure.fields.into_iter().collect();
-        fields.sort_by_key(|(_, class)| *class);
         Self {
             recipient: disclosure.recipient,
-            fields: fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+            fields: by_class(disclosure.fields),
             silent: disclosure.silent,
             warning: disclosure.warning.unwrap_or_default(),
+            unticked: form.ticked("asked") && !form.ticked("agreed"),
             name: form.get("agreed-by").to_owned(),
         }
     }
@@ -121,7 +122,7 @@ pub(crate) async fn save(visitor: Visitor, Path((app, endpoint)): Path<(String, 
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
     let withdraws = form.get("go") == "withdraw";
     let wanted = if withdraws { Patch::Clear } else { agreed(&form) };
-    let mut problem = "Tick the box to confirm who gets this data.".to_owned();
+    let mut problem = String::new();
     if wanted != Patch::Keep {
         let extras = EndpointExtras { student_data: wanted, ..EndpointExtras::default() };
         match visitor

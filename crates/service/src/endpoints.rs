@@ -206,7 +206,7 @@ impl Checked {
 }
 
 impl EndpointExtras {
-    fn check(&self, check: &mut Check) {
+    pub(crate) fn check(&self, check: &mut Check) {
         check.range("concurrency", self.concurrency.value().map(|n| i64::from(*n)), 1..=256);
         if let Some(statuses) = self.final_statuses.value()
             && (statuses.len() > 100 || statuses.iter().any(|s| !(300..=599).contains(s)))
@@ -238,7 +238,7 @@ impl EndpointExtras {
         let is_kept = self.filter == Patch::Keep && self.transform == Patch::Keep;
         (!is_kept).then_some(Capability::ManageTransformations)
     }
-    fn apply(self, options: &mut EndpointOptions) {
+    pub(crate) fn apply(self, options: &mut EndpointOptions) {
         extras::apply_preset(&self, options);
         extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
@@ -285,7 +285,7 @@ fn uid_taken() -> ServiceError {
 }
 
 impl Service {
-    fn check_endpoint(&self, change: EndpointChange, check: &mut Check) -> Checked {
+    fn check_endpoint(&self, scope: &AppScope, change: EndpointChange, check: &mut Check) -> Checked {
         let c = change;
         if let Some(description) = &c.description {
             check.text("description", description);
@@ -305,7 +305,7 @@ impl Service {
             uid: c.uid.and_then(|uid| check.uid(&uid, EndpointId::PREFIX)),
             disabled: c.disabled,
             event_types: c.event_types.map(|types| check.event_types(&types)),
-            channels: c.channels.map(|channels| check.channels(&channels)),
+            channels: c.channels.map(|channels| check.channels_up_to(&channels, scope.channels_max())),
             throttle_rate: c.throttle_rate,
             metadata: c.metadata,
             version: c.version,
@@ -345,6 +345,10 @@ impl Service {
 
     async fn event_types_must_exist(&self, scope: &AppScope, checked: &Checked) -> Result<(), ServiceError> {
         let Patch::Set(types) = &checked.event_types else { return Ok(()) };
+        // What a tool may name was decided by what it was given.
+        if checked.extras.subscription.value().is_some() {
+            return Ok(());
+        }
         let unknown = self.store.unknown_event_types(&scope.application().organization, types).await?;
         if unknown.is_empty() {
             return Ok(());
@@ -363,7 +367,12 @@ impl Service {
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        Ok(self.store.endpoints(scope.key(), page).await?)
+        if scope.confines().is_none() {
+            return Ok(self.store.endpoints(scope.key(), page).await?);
+        }
+        let mut found = self.store.endpoints_of(scope.key()).await?;
+        found.retain(|e| scope.sees_endpoint(e));
+        Ok(page.of_sorted(found, |e| e.id.0))
     }
 
     /// Creates an endpoint, with a new secret if none is given.
@@ -372,17 +381,20 @@ impl Service {
         input.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let secret = input.secret.take().and_then(|text| self.read_secret(&text, "secret", &mut check));
-        let checked = self.check_endpoint(input.into(), &mut check);
+        let mut checked = self.check_endpoint(scope, input.into(), &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, true)?;
         self.event_types_must_exist(scope, &checked).await?;
         let secret = secret.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
-        endpoint.options = platform::default_options(scope.application());
+        let defaults = platform::defaults(scope.application());
+        endpoint.options = defaults.options;
         let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
+        scope.mark(&mut endpoint);
         student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
-        if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
+        if defaults.body_secret {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
@@ -426,8 +438,9 @@ impl Service {
         change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let what = change.in_words();
-        let checked = self.check_endpoint(change, &mut check);
+        let mut checked = self.check_endpoint(scope, change, &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, false)?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
         if checked.extras.body_signing.value().is_some() {
@@ -465,15 +478,16 @@ impl Service {
     ) -> Result<Endpoint, ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
         let mut check = Check::body();
-        let checked = self.check_endpoint(change, &mut check);
+        let mut checked = self.check_endpoint(scope, change, &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, which.is_none())?;
         let now = self.now();
         let mut draft = match which {
             Some(which) => self.find_endpoint(scope, which).await?,
             None => {
                 let secret = self.secrets.generate(self.settings.signature);
                 let mut new = blank(scope.key(), EndpointId(Ksuid::MIN), secret, now);
-                new.options = platform::default_options(scope.application());
+                new.options = platform::defaults(scope.application()).options;
                 new
             }
         };
@@ -519,6 +533,7 @@ impl Service {
         for _ in 0..CHANGE_TRIES {
             let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
+            scope.mark(&mut endpoint);
             endpoint.updated_at = self.now();
             match self.directory.save_endpoint(endpoint).await {
                 Err(StoreError::Changed) => {}

@@ -17,7 +17,7 @@ export async function signedIn(server) {
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000);
   await page.goto(server.signInLink(server.url));
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/applications");

@@ -4,16 +4,16 @@ import os
 import resource
 import secrets
 import signal
-import socket
 import string
 import subprocess
 import time
 from pathlib import Path
 
 from . import postgres
+from .ports import free_port
 
-START_TIMEOUT = 30.0
-STOP_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
 
 # What most tests run with: receivers on loopback are allowed and retries follow at once.
 DEFAULT_OPTIONS = {
@@ -36,12 +36,6 @@ def binary() -> str:
     if not os.access(path, os.X_OK):
         raise RuntimeError(f"{path} is not there: build it with `cargo build --bin schoolbell` or set SCHOOLBELL_BIN")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def new_organization() -> str:
@@ -145,9 +139,23 @@ class Server:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             **kwargs,
         )
+
+    def simulate(self, platform: str, app: str, count: int, rate: int = 100) -> "list[str]":
+        """Plays a class until so many events are published; gives the lines that `simulate` said, one for each."""
+        command = [binary(), "simulate", platform, "--app", app, "--server", self.url, "--rate", str(rate), "--seed", "7"]
+        playing = subprocess.Popen(
+            command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        first = [line for line in (playing.stdout.readline() for _ in range(count)) if line]
+        playing.send_signal(signal.SIGINT)
+        rest, said = playing.communicate(timeout=60)
+        assert playing.returncode == 0, said
+        lines = "".join(first).splitlines() + rest.splitlines()
+        assert len(lines) >= count, said
+        return lines
 
     def token(self, organization: "str | None" = None) -> str:
         """What `schoolbell token` prints."""

@@ -2,8 +2,8 @@
 
 use super::{
     Postgres,
-    messages::Sieve,
-    rows::{self, Bounds, corrupt, in_range},
+    messages::{Sieve, within},
+    rows::{self, Bounds, corrupt, in_range, these_keys},
 };
 use crate::{
     error::StoreError,
@@ -26,11 +26,13 @@ macro_rules! list {
             $whose,
             " = $6 AND ",
             in_range!("a.key", "a.tail"),
-            " AND ($8::bigint IS NULL OR a.endpoint = $8) AND ($9::smallint IS NULL OR a.status = $9)
+            " AND ($8::bigint[] IS NULL OR a.endpoint = ANY ($8)) AND ($9::smallint IS NULL OR a.status = $9)
               AND ($10::integer IS NULL OR a.response_status / 100 * 100 = $10)
-              AND (($11::text[] IS NULL AND $12::text IS NULL) OR EXISTS (SELECT 1 FROM message m
+              AND (($11::text[] IS NULL AND $12::text IS NULL AND $14::text[] IS NULL) OR EXISTS (SELECT 1 FROM message m
                    WHERE m.app = $1 AND m.key = a.message AND ($11::text[] IS NULL OR m.event_type = ANY ($11))
-                     AND ($12::text IS NULL OR position($12 IN m.channels) > 0)))
+                     AND ($12::text IS NULL OR position($12 IN m.channels) > 0) AND ",
+            within!("$14"),
+            "))
             ORDER BY a.key ",
             $order,
             " LIMIT $13"
@@ -43,8 +45,10 @@ macro_rules! select {
             "SELECT a.key, a.tail, m.key, m.tail, e.id, a.url, a.at, a.status, a.trigger, a.response_status,
              a.duration_ms, a.reason, ",
             $response,
-            " FROM unnest($2::bigint[]) AS k JOIN attempt a ON a.app = $1 AND a.key = k
-             JOIN message m ON m.app = $1 AND m.key = a.message JOIN endpoint e ON e.app = $1 AND e.key = a.endpoint"
+            " FROM ",
+            these_keys!(),
+            " JOIN attempt a ON a.app = k.app AND a.key = k.key JOIN message m ON m.app = a.app AND m.key = a.message
+              JOIN endpoint e ON e.app = a.app AND e.key = a.endpoint"
         )
     };
 }
@@ -62,6 +66,9 @@ macro_rules! attempted {
             in_range!("d.message", "m.tail"),
             " AND ($8::text[] IS NULL OR m.event_type = ANY ($8))
               AND ($9::text IS NULL OR position($9 IN m.channels) > 0)
+              AND ",
+            within!("$12"),
+            "
               AND ($10::smallint IS NULL OR $10 =
                    CASE WHEN past.succeeded THEN 0 WHEN d.state IN (0, 1, 5) THEN 3 ELSE 2 END)
              ORDER BY d.message ",
@@ -124,6 +131,7 @@ impl Postgres {
             AttemptsOf::Message(..) => return Ok(PageOf::empty()),
         };
         let (bounds, sieve) = (Bounds::of(&range), Sieve::new(&filter.messages));
+        let only_to: Option<Vec<i64>> = filter.endpoints.as_ref().map(|keys| keys.iter().map(|e| e.0).collect());
         let found = self
             .pool
             .read(
@@ -136,12 +144,13 @@ impl Postgres {
                     &&bounds.until_tail[..],
                     &whose,
                     &with_content,
-                    &filter.endpoint.map(|e| e.0),
+                    &only_to,
                     &filter.status.map(|s| s as i16),
                     &filter.status_code_class.map(i32::from),
                     &sieve.event_types,
                     &sieve.channel,
                     &bounds.rows,
+                    &sieve.within,
                 ],
             )
             .await?;
@@ -227,6 +236,7 @@ impl Postgres {
                     &sieve.channel,
                     &filter.status.map(|s| s as i16),
                     &bounds.rows,
+                    &sieve.within,
                 ],
             )
             .await?;

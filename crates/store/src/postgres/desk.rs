@@ -3,7 +3,7 @@
 use super::{
     Postgres,
     applications::public_by_id,
-    messages::Sieve,
+    messages::{Sieve, within},
     rows::{self, corrupt, in_range},
 };
 use crate::{
@@ -21,7 +21,7 @@ use tokio_postgres::Row;
 
 /// What a filter lets through, of a message's event type and channels.
 macro_rules! sieve {
-    ($types:literal, $channel:literal) => {
+    ($types:literal, $channel:literal, $within:literal) => {
         concat!(
             "(",
             $types,
@@ -31,7 +31,8 @@ macro_rules! sieve {
             $channel,
             "::text IS NULL OR coalesce(position(",
             $channel,
-            " IN m.channels), 0) > 0)"
+            " IN m.channels), 0) > 0) AND ",
+            within!($within)
         )
     };
 }
@@ -40,7 +41,7 @@ macro_rules! deliveries {
     ($which:literal, $order:literal) => {
         concat!(
             "SELECT d.message, m.tail, d.state, d.due_at, m.key IS NOT NULL AND ",
-            sieve!("$5", "$6"),
+            sieve!("$5", "$6", "$8"),
             " FROM (SELECT message, state, due_at FROM delivery
                     WHERE app = $1 AND endpoint = $2 AND message >= $3 AND message <= $4 ",
             $which,
@@ -55,7 +56,7 @@ macro_rules! messages {
     ($order:literal) => {
         concat!(
             "SELECT m.key, m.tail, ",
-            sieve!("$4", "$5"),
+            sieve!("$4", "$5", "$7"),
             " FROM (SELECT key, tail, event_type, channels FROM message WHERE app = $1 AND key >= $2 AND key <= $3
                     ORDER BY key ",
             $order,
@@ -235,8 +236,10 @@ impl Desk for Postgres {
         let sieve = Sieve::new(of);
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
         let (app, endpoint) = (to.app.0, to.endpoint.0);
-        let found =
-            self.pool.read(sql, &[&app, &endpoint, &from, &until, &sieve.event_types, &sieve.channel, &rows]).await?;
+        let found = self
+            .pool
+            .read(sql, &[&app, &endpoint, &from, &until, &sieve.event_types, &sieve.channel, &rows, &sieve.within])
+            .await?;
         let looked = look(&found, &range, looks, |row| {
             let state = state(row, 2, 3)?;
             let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
@@ -290,7 +293,9 @@ impl Desk for Postgres {
         let sql = if range.pick == Pick::Newest { NEWEST_MESSAGES } else { OLDEST_MESSAGES };
         let sieve = Sieve::new(of);
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
-        let found = self.pool.read(sql, &[&app.0, &from, &until, &sieve.event_types, &sieve.channel, &rows]).await?;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+            [&app.0, &from, &until, &sieve.event_types, &sieve.channel, &rows, &sieve.within];
+        let found = self.pool.read(sql, &values).await?;
         let looked = look(&found, &range, looks, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
         let keys: Vec<i64> = looked.items.iter().map(|(id, ())| id.head()).collect();
         Ok(Looked { items: self.messages_by_key(app, &keys, false).await?, next: looked.next })

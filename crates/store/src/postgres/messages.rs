@@ -14,10 +14,24 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
-    AppKey, Attempt, AttemptId, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery, Pick,
-    Timestamp,
+    AppKey, Attempt, AttemptId, Channel, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery,
+    Pick, Timestamp,
 };
 use std::collections::HashMap;
+
+/// Whether a message has one of these channels, or none was asked for.
+macro_rules! within {
+    ($channels:literal) => {
+        concat!(
+            "(",
+            $channels,
+            "::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest(",
+            $channels,
+            "::text[]) AS w WHERE position(w IN m.channels) > 0))"
+        )
+    };
+}
+pub(super) use within;
 
 /// Keys first, with what their payloads weigh: contents are read for one page only.
 macro_rules! list {
@@ -27,7 +41,9 @@ macro_rules! list {
             in_range!("m.key", "m.tail"),
             " AND ($7::text[] IS NULL OR m.event_type = ANY ($7))
               AND ($8::text IS NULL OR position($8 IN m.channels) > 0)
-            ORDER BY m.key ",
+              AND ",
+            within!("$10"),
+            " ORDER BY m.key ",
             $order,
             " LIMIT $9"
         )
@@ -54,13 +70,20 @@ pub(super) struct Sieve {
     /// No character of a channel is written differently in JSON, so its quoted name is in the text of a list exactly if
     /// the channel is in the list.
     pub(super) channel: Option<String>,
+    /// The same for those of which one is enough.
+    pub(super) within: Option<Vec<String>>,
+}
+
+fn quoted(channel: &Channel) -> String {
+    format!("\"{channel}\"")
 }
 
 impl Sieve {
     pub(super) fn new(filter: &MessageFilter) -> Self {
         Self {
             event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
-            channel: filter.channel.as_ref().map(|c| format!("\"{c}\"")),
+            channel: filter.channel.as_ref().map(quoted),
+            within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
         }
     }
 }
@@ -116,6 +139,7 @@ impl Log for Postgres {
                     &sieve.event_types,
                     &sieve.channel,
                     &bounds.rows,
+                    &sieve.within,
                 ],
             )
             .await?;
