@@ -50,17 +50,19 @@ fn remove_old(tx: &Tx<'_>, old: &[Old], purge: &Purge) -> Result<Purged, StoreEr
     Ok(Purged { payloads: payloads as u64, messages: messages as u64, answers: answers as u64, more })
 }
 
-/// Applications that keep rows for another time than the rest, and for how many days. Kept in memory: looking for them among
-/// all applications every minute would cost more with each.
+/// Applications that keep rows for another time than the rest, and for how many days.
+type Terms = Arc<[(i64, u16)]>;
+
+/// The terms, kept in memory: looking for them among all applications every minute would cost more with each.
 #[derive(Default)]
 pub(super) struct OwnTerms {
-    known: Mutex<Option<Arc<[(i64, u16)]>>>,
+    known: Mutex<Option<Terms>>,
     /// Grows with each change; what was read before a change is not kept after it.
     changes: AtomicU64,
 }
 
 impl OwnTerms {
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<[(i64, u16)]>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Terms>> {
         // Whole whatever panicked beside it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,12 +73,12 @@ impl OwnTerms {
         *self.lock() = None;
     }
 
-    fn get(&self, conn: &Connection) -> Result<Arc<[(i64, u16)]>, StoreError> {
+    fn get(&self, conn: &Connection) -> Result<Terms, StoreError> {
         if let Some(known) = &*self.lock() {
             return Ok(known.clone());
         }
         let seen = self.changes.load(Ordering::Acquire);
-        let read: Arc<[(i64, u16)]> = own_terms(conn)?.into();
+        let read: Terms = own_terms(conn)?.into();
         let mut known = self.lock();
         if self.changes.load(Ordering::Acquire) == seen {
             *known = Some(read.clone());
