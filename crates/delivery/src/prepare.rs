@@ -146,7 +146,8 @@ impl Prepared {
         }
         match endpoint.options.body_signing {
             None => Ok(content),
-            Some(BodySigning::Jwt) => around.signers.sign(endpoint.app, now, content).await,
+            // Boxed because it is rare and large.
+            Some(BodySigning::Jwt) => Box::pin(around.signers.sign(endpoint.app, now, content)).await,
         }
     }
 }

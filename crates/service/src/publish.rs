@@ -25,6 +25,8 @@ pub const BATCH_MAX: usize = 1_000;
 /// The event type that every endpoint can be tested with.
 const PING: &str = "svix.ping";
 const HOUR: i64 = 3600;
+/// Memory of a delivery that shares its message with others, roughly.
+const DELIVERY_BYTES: usize = 256;
 /// Levels of a payload at most; many parsers stop here.
 const DEPTH_MAX: usize = 127;
 /// The longest that a payload is kept, in days.
@@ -312,7 +314,7 @@ impl Service {
             })
             .collect();
         let budget = if deliveries.iter().any(|d| matches!(d.birth, Birth::Waiting)) {
-            self.admission.budget(message.payload.len())
+            self.admission.budget(message.payload.len() + deliveries.len() * DELIVERY_BYTES)
         } else {
             None
         };

@@ -100,10 +100,17 @@ impl<'a> MessageIn<'a> {
     }
 }
 
-/// A part of a body: shared with it where it is most of it, else a copy, so that a small payload does not keep a large
-/// body in memory for as long as it waits.
+/// Payloads up to this size are copied: sharing would keep the connection's buffer, which is larger, and cost it a new one.
+const COPIED: usize = 4096;
+
+/// A part of a body: a copy where it is small, so that it does not keep much more in memory for as long as it waits; shared
+/// with it where it is large and most of it.
 fn part_of(body: &Bytes, part: &[u8]) -> Bytes {
-    if part.len() >= body.len() / 2 { body.slice_ref(part) } else { Bytes::copy_from_slice(part) }
+    if part.len() <= COPIED || part.len() < body.len() / 2 {
+        Bytes::copy_from_slice(part)
+    } else {
+        body.slice_ref(part)
+    }
 }
 
 /// A message.

@@ -91,6 +91,7 @@ impl World {
                 retry_schedule: self.schedule.parse().unwrap(),
                 concurrency: 8,
                 disable_after: self.disable_after,
+                crowded: 64,
                 memory_budget: 16 << 20,
             },
         };
@@ -203,6 +204,8 @@ impl Running {
     /// Waits until no delivery is open.
     pub(crate) async fn settled(&self) {
         self.until("no delivery is open", async || self.store.open_deliveries().await.unwrap().0 == 0).await;
+        // What can be read may not be synced yet. This is answered after it, and after its seats are given back.
+        self.store.release(Vec::new(), self.ids.now()).await.unwrap();
     }
 
     /// Waits until this many attempts of an endpoint are on disk.

@@ -156,6 +156,7 @@ macro_rules! conformance_tests {
                 the_last_id_is_the_greatest_of_all_that_is_stored
                 what_was_accepted_and_recorded_is_there_in_the_next_run
                 many_at_once_are_all_kept
+                a_batch_is_one_commit
             }
             people {
                 a_user_reads_back_as_it_was_stored
