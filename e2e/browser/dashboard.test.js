@@ -4,18 +4,14 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
 import { startServer } from "../javascript/support/server.js";
+import { HOSTILE, SHOTS, check, launch, launchIn } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
-const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
-const SHOTS = new URL("../../target/screenshots/", import.meta.url).pathname;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let server, receiver, profile, context, page, token, app, endpoint, message;
 
@@ -47,7 +43,6 @@ const button = (name) => page.getByRole("button", { name, exact: true });
 const link = (name) => page.getByRole("link", { name, exact: true });
 
 before(async () => {
-  mkdirSync(SHOTS, { recursive: true });
   server = await startServer();
   receiver = await startReceiver();
   token = server.token(ORGANIZATION);
@@ -80,12 +75,7 @@ before(async () => {
   });
   message = sent.id;
   profile = mkdtempSync(join(tmpdir(), "schoolbell-browser-"));
-  context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    headless: true,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    viewport: { width: 1280, height: 900 },
-  });
+  context = await launchIn(profile);
   page = await context.newPage();
   page.setDefaultTimeout(10_000);
 });
@@ -107,7 +97,7 @@ test("nobody gets in without the link, and the link works once", async () => {
   await button("Sign in").click();
   await page.waitForURL("**/applications");
   const cookie = (await context.cookies()).find((c) => c.name === "schoolbell_session");
-  assert.ok(cookie.httpOnly && cookie.sameSite === "Lax");
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Strict");
   const again = await fetch(`${server.url}/sign-in`, {
     method: "POST",
     headers: { "sec-fetch-site": "same-origin" },
@@ -172,7 +162,7 @@ test("an endpoint is added in three steps, with the keyboard alone", async () =>
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Student data goes to 127.0.0.1" }).waitFor();
   assert.match(await page.locator(".warning").innerText(), /student\.email names a person/);
-  await check("add-review");
+  await check(page, "add-review");
   await button("Add endpoint").click();
   assert.match(await page.getByRole("alert").innerText(), /Tick the box/);
   await page.getByLabel(/may get this data/).focus();
@@ -286,7 +276,7 @@ test("switching off and on, recovering, and replaying what was missed", async ()
 
 test("a portal link opens one application, with what its capabilities allow", async () => {
   const access = await api("POST", `/auth/app-portal-access/${app.id}/`, { capabilities: ["ViewBase"] });
-  const portal = await (await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] })).newPage();
+  const portal = await (await launch()).newPage();
   try {
     await portal.goto(access.url);
     await portal.waitForURL(`**/applications/${app.id}`);
@@ -306,23 +296,6 @@ test("a portal link opens one application, with what its capabilities allow", as
 });
 
 /** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
-async function check(name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    const { violations } = await page.evaluate(`${AXE}; axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`);
-    const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
-    assert.deepEqual(found, [], `${name}, ${scheme}`);
-    await page.screenshot({ path: `${SHOTS}${name}-${scheme}.png`, fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 360, height: 740 });
-  const wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-  await page.screenshot({ path: `${SHOTS}${name}-phone.png`, fullPage: true });
-  await page.setViewportSize({ width: 1280, height: 900 });
-  assert.equal(wide, 0, `${name} scrolls sideways on a phone`);
-  assert.equal(await page.evaluate("window.hacked"), undefined, name);
-}
-
 test("every page: no violations, light and dark, no sideways scroll at 360 px, hostile content is text", async (t) => {
   const other = (await api("GET", "/app/")).data.find((a) => a.id !== app.id);
   const pages = {
@@ -357,7 +330,7 @@ test("every page: no violations, light and dark, no sideways scroll at 360 px, h
   for (const [name, path] of Object.entries(pages)) {
     await t.test(name, async () => {
       await go(path);
-      await check(name);
+      await check(page, name);
     });
   }
   await go(`/applications/${app.id}/messages/${message}`);
@@ -365,7 +338,7 @@ test("every page: no violations, light and dark, no sideways scroll at 360 px, h
 });
 
 test("every page works without script", async () => {
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
+  const browser = await launch();
   const plain = await browser.newContext({ javaScriptEnabled: false });
   try {
     await plain.addCookies(await context.cookies());

@@ -297,12 +297,12 @@ pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(St
     show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word, None).await?)
 }
 
-fn words_in(text: &str) -> Vec<String> {
+pub(crate) fn words_in(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
 /// A number, nothing, or a complaint.
-fn number(text: &str) -> Result<Patch<u16>, String> {
+pub(crate) fn number(text: &str) -> Result<Patch<u16>, String> {
     if text.is_empty() {
         return Ok(Patch::Clear);
     }

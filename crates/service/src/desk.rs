@@ -60,6 +60,7 @@ impl Took {
 }
 
 fn looks(of: &MessageFilter, through: usize) -> usize {
+    // Those with a tag are found by it: only what is asked of them beside it makes looks in vain.
     if of.event_types.is_none() && of.channel.is_none() { LOOKS } else { through }
 }
 

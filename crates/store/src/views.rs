@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{
     AppKey, Application, ApplicationId, Attempt, AttemptId, AttemptStatus, Channel, Endpoint, EndpointId, EndpointKey,
     EndpointRef, EventType, EventTypeName, IdOrUid, IdRange, Ksuid, Message, MessageId, OrganizationId, PageOf,
-    PageQuery, Retention, RetrySchedule, Timestamp,
+    PageQuery, Retention, RetrySchedule, Tag, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -144,6 +144,8 @@ pub struct MessageFilter {
     pub event_types: Option<BTreeSet<EventTypeName>>,
     /// With this channel.
     pub channel: Option<Channel>,
+    /// With this tag.
+    pub tag: Option<Tag>,
 }
 
 /// Which attempts a list shows.

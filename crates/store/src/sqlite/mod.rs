@@ -20,6 +20,7 @@ mod people;
 mod purge;
 mod queue;
 mod record;
+mod resets;
 mod rows;
 mod sessions;
 mod source;
