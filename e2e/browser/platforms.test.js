@@ -373,6 +373,28 @@ test("filter and transform are tried on an example before they are saved", async
   assert.equal(receiver.received.length, seen, "trying sent nothing");
 });
 
+test("what new endpoints start out with is changed for the application, and taken back", async () => {
+  const path = `/applications/${apps.teachstack.id}/settings`;
+  await go(path);
+  await link("What new endpoints start out with").click();
+  await check(page, "new-endpoints");
+  assert.ok(await page.getByLabel(/Https only/).isChecked(), "as the platform says");
+  await page.getByLabel(/Waits between tries/).fill("soon");
+  await button("Save").click();
+  assert.equal(await page.getByLabel(/Waits between tries/).getAttribute("aria-invalid"), "true");
+  await page.getByLabel(/Waits between tries/).fill("5s, 1m");
+  await page.getByLabel(/Https only/).uncheck();
+  await button("Save").click();
+  await page.getByText("Changed for this application: not as Teachstack says.").waitFor();
+  await check(page, "new-endpoints-changed");
+  const made = await api("POST", `/app/${apps.teachstack.id}/endpoint/`, { url: "http://example.com/" });
+  assert.deepEqual([made.retrySchedule, made.format, made.httpsOnly], [["5s", "1m"], "teachstack", undefined]);
+  await api("DELETE", `/app/${apps.teachstack.id}/endpoint/${made.id}/`);
+  await button("Back to what Teachstack says").click();
+  await page.getByText("Saved. Endpoints that are added from now on").waitFor();
+  assert.ok((await api("GET", `/app/${apps.teachstack.id}/`)).endpointDefaults.httpsOnly);
+});
+
 test("what surrounds the body has its own forms: signature headers, https only, nothing ticked, waits", async () => {
   const [{ id }] = await endpointsOf("replit");
   const advanced = `/applications/${apps.replit.id}/endpoints/${id}/advanced`;

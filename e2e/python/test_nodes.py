@@ -165,8 +165,8 @@ def test_messages_of_one_key_keep_their_order_across_nodes(new_node, database, h
     app = apis[0].app()["id"]
     apis[0].endpoint(app, hook.url, ordered=True)
     time.sleep(1)
-    sent = [apis[n % 2].send(app, payload={"n": n}, orderKey="k")["id"] for n in range(20)]
-    hook.wait(20, 20)
+    sent = [apis[n % 2].send(app, payload={"n": n}, orderKey="k")["id"] for n in range(100)]
+    hook.wait(100, 30)
     assert hook.ids() == sent
 
 

@@ -106,6 +106,45 @@ def test_endpoints_start_out_with_the_defaults_unless_the_caller_says_otherwise(
     assert changed["signatureHeaders"] is False
 
 
+def test_what_endpoints_start_out_with_can_be_changed_for_the_application(api):
+    app = api.app(platform="replit")["id"]
+    path = f"/app/{app}"
+    own = api.get(path).json()["endpointDefaults"]
+    assert (own["format"], own["finalStatuses"], own["retrySchedule"]) == ("replit", [404], ["10s"] * 9)
+    assert own["bodySecret"] and own["signatureHeaders"] and not own["httpsOnly"]
+    before = api.endpoint(app, "https://example.com/before")
+
+    wish = {"format": "standard", "finalStatuses": None, "retrySchedule": None, "bodySecret": False, "concurrency": 3}
+    changed = api.patch(path, {"endpointDefaults": wish}).json()["endpointDefaults"]
+    assert (changed["format"], changed["finalStatuses"], changed["concurrency"]) == ("standard", [], 3)
+    assert "retrySchedule" not in changed and not changed["bodySecret"] and changed["signatureHeaders"]
+    later = api.endpoint(app, "https://example.com/later")
+    assert "format" not in later and "finalStatuses" not in later and later["concurrency"] == 3
+    assert api.get(f"{path}/endpoint/{later['id']}/body-secret/").status_code == 404
+    assert api.get(f"{path}/endpoint/{before['id']}").json()["format"] == "replit", "what is there stays as it is"
+
+    # A PUT of a client that does not know of it keeps it; so does a change of one of them with the others.
+    assert api.put(path, {"name": "again"}).json()["endpointDefaults"] == changed
+    more = api.patch(path, {"endpointDefaults": {"httpsOnly": True}}).json()["endpointDefaults"]
+    assert more == {**changed, "httpsOnly": True}
+    assert_invalid(api.post(f"{path}/endpoint", {"url": "http://example.com/"}), field="url")
+
+    assert api.patch(path, {"endpointDefaults": None}).json()["endpointDefaults"] == own
+    assert api.endpoint(app, "http://example.com/third")["format"] == "replit"
+
+
+def test_defaults_keep_the_rules_of_endpoints_and_name_the_field(api):
+    app = api.app()
+    assert "endpointDefaults" not in app, "there is nothing to say"
+    for field, value in [("format", "morse"), ("concurrency", 0), ("retryPreset", "never"), ("finalStatuses", [200])]:
+        found = assert_invalid(api.patch(f"/app/{app['id']}", {"endpointDefaults": {field: value}}), field=field)
+        assert found[0]["loc"] == ["body", "endpointDefaults", field]
+    assert "endpointDefaults" not in api.get(f"/app/{app['id']}").json()
+    made = api.app(platform="teachstack", endpointDefaults={"onlySelected": False, "retryPreset": "patient"})
+    assert made["endpointDefaults"]["httpsOnly"] and not made["endpointDefaults"]["onlySelected"]
+    assert len(made["endpointDefaults"]["retrySchedule"]) > 1
+
+
 def test_teachstack_asks_for_https_and_sends_nothing_until_something_is_ticked(api, hook):
     app = api.app(platform="teachstack")["id"]
     assert_invalid(api.post(f"/app/{app}/endpoint", {"url": "http://example.com/"}), field="url")

@@ -69,7 +69,7 @@ struct ClassroomPage {
 async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<Settings, ServiceError> {
     let (mark, word) = health::of_endpoint(e);
     let options = &e.options;
-    let usual = about(scope.application()).defaults.retry_schedule;
+    let usual = about(scope.application()).defaults.options.retry_schedule;
     let choices: Vec<_> = retry_presets()
         .filter(|p| Some(&p.schedule) == usual.as_ref() || p.name == PATIENT)
         .map(|p| Choice {
@@ -100,7 +100,7 @@ async fn settings(visitor: &Visitor, scope: &AppScope, e: &Endpoint) -> Result<S
 async fn page(visitor: &Visitor, scope: &AppScope) -> Result<ClassroomPage, PageError> {
     let app = scope.application();
     let about = about(app);
-    if !about.defaults.body_secret {
+    if !about.has_body_secrets {
         return Err(PageError::NotFound);
     }
     let mut endpoints = Vec::new();

@@ -162,7 +162,7 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
         description: form.get("description").to_owned(),
         groups: grouped(&types, &events, &path),
         total: types.len(),
-        only_selected: service::platform::about(app).defaults.options().only_selected,
+        only_selected: service::platform::about(app).defaults.options.only_selected,
         handshake: form.get("handshake").to_owned(),
         more: More::of(form),
         may_filter: visitor.can(Capability::ManageTransformations),

@@ -14,6 +14,7 @@ mod classroom;
 mod components;
 mod door;
 mod endpoint;
+mod endpoint_defaults;
 mod endpoints;
 mod events;
 mod expressions;
@@ -130,6 +131,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/applications/new", get(applications::new))
         .route(APP, get(endpoints::list))
         .route(&app("/settings"), get(applications::settings).post(applications::save))
+        .route(&app("/settings/endpoints"), get(endpoint_defaults::edit).post(endpoint_defaults::save))
         .route(&app("/delete"), get(applications::confirm_delete).post(applications::delete))
         .route(&app("/endpoints/new"), get(endpoints::new).post(endpoints::step))
         .route(&app("/recipients"), get(student_data::recipients))

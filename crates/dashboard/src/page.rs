@@ -154,7 +154,7 @@ impl Frame {
             path: app_path(app),
             room,
             tools: service::lti::has_tools(app),
-            has_webhook_settings: about.defaults.body_secret,
+            has_webhook_settings: about.has_body_secrets,
             has_submissions: about.has_submissions && visitor.may(Permission::SeePayloads),
             may_manage: visitor.may(Permission::ManageApplication),
             may_invite: visitor.may(Permission::ManagePeople),

@@ -1,6 +1,7 @@
 //! An application: one tenant. Everything below belongs to one.
 
 use crate::{
+    endpoint::EndpointDefaults,
     ids::{AppKey, ApplicationId, OrganizationId},
     names::Uid,
     retry::RetrySchedule,
@@ -46,6 +47,9 @@ pub struct ApplicationOptions {
     /// Waits between tries, for endpoints without a schedule of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_schedule: Option<RetrySchedule>,
+    /// What new endpoints start out with; as the platform says if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_defaults: Option<EndpointDefaults>,
     /// How long things are kept.
     #[serde(skip_serializing_if = "Retention::is_default")]
     pub retention: Retention,

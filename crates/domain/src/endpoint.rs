@@ -160,6 +160,18 @@ pub struct EndpointOptions {
     pub student_data: Option<StudentDataConfirmation>,
 }
 
+/// What new endpoints of an application start out with. Each may decide otherwise; those that are there stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndpointDefaults {
+    /// Their options.
+    #[serde(flatten)]
+    pub options: EndpointOptions,
+    /// Whether they get a secret that travels in the body.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub body_secret: bool,
+}
+
 /// How a body is signed. Beside the signature headers, which leave it as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -32,7 +32,8 @@ pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{
-    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointOptions, Header, StudentDataConfirmation,
+    BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,
+    StudentDataConfirmation,
 };
 pub use event_type::EventType;
 pub use failure::FailureReason;

@@ -4,8 +4,8 @@
 //! platform an application has in order to decide something. Adding one is a folder with a `catalog.json`, and one line in
 //! [`all`].
 
-use crate::{Format, schema::Validator, simulate::Steps};
-use domain::{DeactivateAfter, EndpointOptions, EventType, EventTypeName, RetrySchedule, Timestamp};
+use crate::{schema::Validator, simulate::Steps};
+use domain::{DeactivateAfter, EndpointDefaults, EventType, EventTypeName, RetrySchedule, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
@@ -26,6 +26,8 @@ pub struct Platform {
     pub(crate) catalog: LazyLock<Vec<CatalogEntry>>,
     /// What an endpoint starts out with.
     pub(crate) defaults: fn() -> EndpointDefaults,
+    /// What has to be read and agreed to before personal data goes out; nothing if absent.
+    pub warning: Option<&'static str>,
     /// A believable class without end; none where there is nothing to play.
     pub(crate) simulate: Option<fn(u64, Timestamp) -> Steps>,
 }
@@ -43,6 +45,7 @@ pub static STANDARD: Platform = Platform {
     noun: "application",
     catalog: LazyLock::new(Vec::new),
     defaults: EndpointDefaults::default,
+    warning: None,
     simulate: None,
 };
 
@@ -182,70 +185,6 @@ const PERSONAL_DATA: &str = "x-personal-data";
 /// The fields about people that a stored schema lists, whoever wrote it.
 pub fn personal_data(schema: &Value) -> Vec<PersonalData> {
     schema.get(PERSONAL_DATA).and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default()
-}
-
-/// What an endpoint starts out with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EndpointDefaults {
-    /// What goes over the wire.
-    pub format: Format,
-    /// Waits between tries; the server's if absent.
-    pub retry_schedule: Option<RetrySchedule>,
-    /// Answers after which no try follows.
-    pub final_statuses: BTreeSet<u16>,
-    /// Whether only `https://` addresses are taken.
-    pub https_only: bool,
-    /// What an endpoint gets on which no event type is ticked.
-    pub nothing_ticked: NothingTicked,
-    /// Whether it has a secret that travels in the body.
-    pub body_secret: bool,
-    /// Whether the headers of Standard Webhooks are sent.
-    pub signature_headers: bool,
-    /// How many messages may be given up before it is switched off; what the server does if absent.
-    pub deactivate_after: Option<DeactivateAfter>,
-    /// What has to be read and agreed to before personal data goes out; nothing if absent.
-    pub warning: Option<&'static str>,
-}
-
-/// What an endpoint gets on which no event type is ticked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NothingTicked {
-    /// Everything.
-    All,
-    /// Nothing, until something is ticked.
-    Nothing,
-}
-
-impl EndpointDefaults {
-    /// The options that a new endpoint starts out with.
-    pub fn options(self) -> EndpointOptions {
-        EndpointOptions {
-            retry_schedule: self.retry_schedule,
-            final_statuses: self.final_statuses,
-            format: self.format,
-            unsigned: !self.signature_headers,
-            https_only: self.https_only,
-            only_selected: self.nothing_ticked == NothingTicked::Nothing,
-            deactivate_after: self.deactivate_after,
-            ..EndpointOptions::default()
-        }
-    }
-}
-
-impl Default for EndpointDefaults {
-    fn default() -> Self {
-        Self {
-            format: Format::Standard,
-            retry_schedule: None,
-            final_statuses: BTreeSet::new(),
-            https_only: false,
-            nothing_ticked: NothingTicked::All,
-            body_secret: false,
-            signature_headers: true,
-            deactivate_after: None,
-            warning: None,
-        }
-    }
 }
 
 /// A choice of waits between tries, for settings.
@@ -474,7 +413,7 @@ mod tests {
         let spread: Duration = live.schedule.waits().iter().sum();
         assert_eq!((live.schedule.waits().len(), spread), (3, Duration::from_secs(14 * 60)));
         assert_eq!(live.deactivate_after, Some(DeactivateAfter { timeouts: 9_500, errors: 28_000 }));
-        let options = by_name("canvas").unwrap().defaults().options();
+        let options = by_name("canvas").unwrap().defaults().options;
         assert_eq!((options.retry_schedule, options.deactivate_after), (Some(live.schedule), live.deactivate_after));
     }
 
@@ -484,7 +423,7 @@ mod tests {
         let preset = presets.iter().find(|p| p.name == "replit").unwrap();
         assert_eq!(preset.schedule.to_string(), "10s,10s,10s,10s,10s,10s,10s,10s,10s");
         assert_eq!(preset.final_statuses, BTreeSet::from([404]));
-        let defaults = by_name("replit").unwrap().defaults();
+        let defaults = by_name("replit").unwrap().defaults().options;
         assert_eq!(defaults.retry_schedule.as_ref(), Some(&preset.schedule));
         assert_eq!(defaults.final_statuses, preset.final_statuses);
     }

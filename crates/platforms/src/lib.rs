@@ -18,7 +18,7 @@ pub mod simulate;
 pub mod teachstack;
 pub mod webfilter;
 
-pub use catalog::{CatalogEntry, EndpointDefaults, NothingTicked, Platform, by_name};
+pub use catalog::{CatalogEntry, Platform, by_name};
 pub use expression::{Expression, ExpressionError};
 pub use format::{ApplicationFacts, Encoding, Format, MASKED_SECRET, RenderError, RenderInput, Rendered, should_send};
 pub use schema::{Problem, SchemaError, Validator};

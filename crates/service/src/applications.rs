@@ -5,13 +5,14 @@ use crate::{
     access::AppScope,
     actor::{Actor, Permission},
     check::Check,
+    endpoints::EndpointExtras,
     error::ServiceError,
     patch::{Patch, Saved},
     platform,
 };
 use domain::{
-    Action, AppKey, Application, ApplicationId, IdOrUid, Ksuid, PageOf, PageQuery, Retention, RetrySchedule, Timestamp,
-    Uid, application::ApplicationOptions, ids::OrganizationId,
+    Action, AppKey, Application, ApplicationId, EndpointDefaults, IdOrUid, Ksuid, PageOf, PageQuery, Retention,
+    RetrySchedule, Timestamp, Uid, application::ApplicationOptions, ids::OrganizationId,
 };
 use std::collections::BTreeMap;
 use store::StoreError;
@@ -41,10 +42,30 @@ pub struct ApplicationExtras {
     pub platform: Patch<String>,
     /// Waits between tries.
     pub retry_schedule: Patch<RetrySchedule>,
+    /// What new endpoints start out with. Empty: as the platform says.
+    pub endpoint_defaults: Patch<EndpointDefaultsChange>,
     /// How long things are kept.
     pub retention: Patch<Retention>,
     /// Whether anybody may see its event catalogue.
     pub public_catalogue: Patch<bool>,
+}
+
+/// A change of what new endpoints start out with. What is left out stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EndpointDefaultsChange {
+    /// Their options. What belongs to one endpoint alone (its queue, its handshake, who agreed to it) has no default.
+    pub extras: EndpointExtras,
+    /// Whether they get a secret that travels in the body.
+    pub body_secret: Patch<bool>,
+}
+
+impl EndpointDefaultsChange {
+    fn apply(self, defaults: &mut EndpointDefaults) {
+        self.extras.apply(&mut defaults.options);
+        let mut body_secret = Some(defaults.body_secret);
+        self.body_secret.apply(&mut body_secret);
+        defaults.body_secret = body_secret.unwrap_or_default();
+    }
 }
 
 /// A change of an application.
@@ -99,6 +120,11 @@ impl ApplicationChange {
             check.fail(&["platform"], platform::unknown());
         }
         check.retention(&self.extras.retention);
+        if let Some(defaults) = self.extras.endpoint_defaults.value() {
+            let mut inside = Check::at(&["body", "endpointDefaults"]);
+            defaults.extras.check(&mut inside);
+            check.absorb(inside);
+        }
         CheckedApplication {
             name: self.name,
             uid: self.uid.and_then(|uid| check.uid(&uid, ApplicationId::PREFIX)),
@@ -127,6 +153,15 @@ impl CheckedApplication {
         let mut public = Some(app.options.public_catalogue);
         self.extras.public_catalogue.apply(&mut public);
         app.options.public_catalogue = public.unwrap_or_default();
+        match self.extras.endpoint_defaults {
+            Patch::Keep => {}
+            Patch::Clear => app.options.endpoint_defaults = None,
+            Patch::Set(change) => {
+                let mut defaults = platform::defaults(app);
+                change.apply(&mut defaults);
+                app.options.endpoint_defaults = Some(defaults);
+            }
+        }
         app.updated_at = now;
     }
 }

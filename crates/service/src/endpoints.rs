@@ -206,7 +206,7 @@ impl Checked {
 }
 
 impl EndpointExtras {
-    fn check(&self, check: &mut Check) {
+    pub(crate) fn check(&self, check: &mut Check) {
         check.range("concurrency", self.concurrency.value().map(|n| i64::from(*n)), 1..=256);
         if let Some(statuses) = self.final_statuses.value()
             && (statuses.len() > 100 || statuses.iter().any(|s| !(300..=599).contains(s)))
@@ -238,7 +238,7 @@ impl EndpointExtras {
         let is_kept = self.filter == Patch::Keep && self.transform == Patch::Keep;
         (!is_kept).then_some(Capability::ManageTransformations)
     }
-    fn apply(self, options: &mut EndpointOptions) {
+    pub(crate) fn apply(self, options: &mut EndpointOptions) {
         extras::apply_preset(&self, options);
         extras::apply(self.clone(), options);
         self.retry_schedule.apply(&mut options.retry_schedule);
@@ -378,11 +378,12 @@ impl Service {
         let secret = secret.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
         let (id, now) = self.next_id();
         let mut endpoint = blank(scope.key(), EndpointId(id), secret, now);
-        endpoint.options = platform::default_options(scope.application());
+        let defaults = platform::defaults(scope.application());
+        endpoint.options = defaults.options;
         let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
         student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
-        if platform::defaults(scope.application()).is_some_and(|d| d.body_secret) {
+        if defaults.body_secret {
             endpoint.secrets.body = Some(secrets::new_body_secret());
         }
         complete(&mut endpoint)?;
@@ -473,7 +474,7 @@ impl Service {
             None => {
                 let secret = self.secrets.generate(self.settings.signature);
                 let mut new = blank(scope.key(), EndpointId(Ksuid::MIN), secret, now);
-                new.options = platform::default_options(scope.application());
+                new.options = platform::defaults(scope.application()).options;
                 new
             }
         };

@@ -93,7 +93,7 @@ impl Service {
         let mut check = Check::at(&["query"]);
         let name = check.event_type("event", event_type);
         let format = match format.map(str::parse::<Format>) {
-            None => platform::default_options(scope.application()).format,
+            None => platform::defaults(scope.application()).options.format,
             Some(Ok(format)) => format,
             Some(Err(e)) => {
                 check.fail(&["format"], e.to_string());

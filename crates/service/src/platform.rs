@@ -2,8 +2,8 @@
 //! for people. Everything it brings can be changed afterwards.
 
 use crate::{Service, access::AppScope, error::ServiceError};
-use domain::{Application, EndpointOptions, EventType, EventTypeName, Order, OrganizationId, PageQuery};
-use platforms::{EndpointDefaults, Platform, catalog::RetryPreset};
+use domain::{Application, EndpointDefaults, EventType, EventTypeName, Order, OrganizationId, PageQuery};
+use platforms::{Platform, catalog::RetryPreset};
 use store::StoreError;
 
 /// Event types that are looked at for a choice.
@@ -20,14 +20,14 @@ pub(crate) fn of(application: &Application) -> Option<&'static Platform> {
     application.options.platform.as_deref().and_then(platforms::by_name)
 }
 
-/// What an endpoint of this application starts out with.
-pub(crate) fn defaults(application: &Application) -> Option<EndpointDefaults> {
-    of(application).map(Platform::defaults)
+/// What its platform says that endpoints start out with.
+fn own_defaults(platform: Option<&Platform>) -> EndpointDefaults {
+    platform.map(Platform::defaults).unwrap_or_default()
 }
 
-/// The options that an endpoint of this application starts out with.
-pub(crate) fn default_options(application: &Application) -> EndpointOptions {
-    defaults(application).map(EndpointDefaults::options).unwrap_or_default()
+/// What an endpoint of this application starts out with: as was set for the application, or as its platform says.
+pub(crate) fn defaults(application: &Application) -> EndpointDefaults {
+    application.options.endpoint_defaults.clone().unwrap_or_else(|| own_defaults(of(application)))
 }
 
 /// Whether an application offers this event type: not if it belongs to another platform's catalogue alone. (The event types
@@ -46,6 +46,12 @@ pub struct About {
     pub noun: &'static str,
     /// What its endpoints start out with.
     pub defaults: EndpointDefaults,
+    /// Whether that was changed for the application, and is not as the platform says.
+    pub has_own_defaults: bool,
+    /// Whether its endpoints have, or may have, a secret that travels in the body.
+    pub has_body_secrets: bool,
+    /// What has to be read and agreed to before personal data goes out.
+    pub warning: Option<&'static str>,
     /// Whether the history of what students handed in can be read.
     pub has_submissions: bool,
 }
@@ -57,16 +63,27 @@ pub fn retry_presets() -> impl Iterator<Item = RetryPreset> {
 
 /// What a person has to know of an application's platform.
 pub fn about(application: &Application) -> About {
-    about_platform(of(application))
+    let of_platform = about_platform(of(application));
+    let defaults = defaults(application);
+    About {
+        has_own_defaults: application.options.endpoint_defaults.is_some(),
+        has_body_secrets: of_platform.has_body_secrets || defaults.body_secret,
+        defaults,
+        ..of_platform
+    }
 }
 
 fn about_platform(platform: Option<&Platform>) -> About {
     let platform = platform.filter(|p| p.name != platforms::catalog::STANDARD.name);
+    let defaults = own_defaults(platform);
     let hand_in = EventTypeName::new(platforms::replit::EVENT).ok();
     About {
         title: platform.map_or("", |p| p.title),
         noun: platform.map_or("application", |p| p.noun),
-        defaults: platform.map(Platform::defaults).unwrap_or_default(),
+        has_own_defaults: false,
+        has_body_secrets: defaults.body_secret,
+        defaults,
+        warning: platform.and_then(|p| p.warning),
         has_submissions: platform.zip(hand_in).is_some_and(|(p, event)| p.event_type(&event).is_some()),
     }
 }
@@ -118,7 +135,7 @@ mod tests {
     fn a_classroom_is_called_one_and_has_submissions() {
         let classroom = about_platform(platforms::by_name("replit"));
         assert_eq!((classroom.title, classroom.noun), ("Repl.it Classroom", "classroom"));
-        assert!(classroom.has_submissions && classroom.defaults.body_secret);
+        assert!(classroom.has_submissions && classroom.has_body_secrets);
         let other = about_platform(platforms::by_name("standard"));
         assert_eq!((other.title, other.has_submissions), ("", false));
     }

@@ -53,7 +53,7 @@ impl Disclosure {
     fn of(endpoint: &Endpoint, application: &Application, types: &[EventType]) -> Self {
         let mut found = Self {
             recipient: recipient(&endpoint.url),
-            warning: platform::about(application).defaults.warning,
+            warning: platform::about(application).warning,
             ..Self::default()
         };
         // Ids of the message and a link; what it is about stays here until somebody with a token fetches it.

@@ -1,6 +1,9 @@
 //! Applications.
 
-use super::{Api, AppPath};
+use super::{
+    Api, AppPath,
+    endpoint::{EndpointDefaultsIn, EndpointDefaultsOut},
+};
 use crate::{
     answer::{ListOut, json, no_content, ok},
     auth::Caller,
@@ -9,12 +12,13 @@ use crate::{
     problem::Problem,
 };
 use axum::{extract::State, response::Response};
-use domain::{Application, ApplicationId, Order, Retention, RetrySchedule, Timestamp};
+use domain::{Application, ApplicationId, EndpointDefaults, Order, Retention, RetrySchedule, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::{
     Patch, Saved,
     applications::{ApplicationChange, ApplicationExtras, ApplicationInput},
+    platform::about,
 };
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +77,10 @@ pub(crate) struct ApplicationIn {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     retry_schedule: Patch<RetrySchedule>,
+    /// What new endpoints start out with, where it is not to be as the platform says; null: as the platform says.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<EndpointDefaultsIn>)]
+    endpoint_defaults: Patch<EndpointDefaultsIn>,
     /// How long things are kept.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<RetentionIo>)]
@@ -93,6 +101,7 @@ impl From<ApplicationIn> for ApplicationInput {
             extras: ApplicationExtras {
                 platform: a.platform,
                 retry_schedule: a.retry_schedule,
+                endpoint_defaults: a.endpoint_defaults.map(Into::into),
                 retention: a.retention.map(Into::into),
                 public_catalogue: a.public_catalogue,
             },
@@ -131,6 +140,10 @@ pub(crate) struct ApplicationPatch {
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     retry_schedule: Patch<RetrySchedule>,
+    /// What new endpoints start out with, where it is not to be as the platform says; null: as the platform says.
+    #[serde(default, deserialize_with = "patch")]
+    #[schema(value_type = Option<EndpointDefaultsIn>)]
+    endpoint_defaults: Patch<EndpointDefaultsIn>,
     /// How long things are kept.
     #[serde(default, deserialize_with = "patch")]
     #[schema(value_type = Option<RetentionIo>)]
@@ -151,6 +164,7 @@ impl From<ApplicationPatch> for ApplicationChange {
             extras: ApplicationExtras {
                 platform: a.platform,
                 retry_schedule: a.retry_schedule,
+                endpoint_defaults: a.endpoint_defaults.map(Into::into),
                 retention: a.retention.map(Into::into),
                 public_catalogue: a.public_catalogue,
             },
@@ -191,6 +205,9 @@ pub(crate) struct ApplicationOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     retry_schedule: Option<RetrySchedule>,
+    /// What new endpoints start out with, as was set here or as the platform says; left out if there is nothing to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_defaults: Option<EndpointDefaultsOut>,
     /// How long things are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<RetentionIo>,
@@ -201,6 +218,7 @@ pub(crate) struct ApplicationOut {
 
 impl From<Application> for ApplicationOut {
     fn from(a: Application) -> Self {
+        let defaults = about(&a).defaults;
         Self {
             id: a.id,
             name: a.name,
@@ -213,6 +231,7 @@ impl From<Application> for ApplicationOut {
             platform: a.options.platform,
             retry_schedule: a.options.retry_schedule,
             public_catalogue: a.options.public_catalogue,
+            endpoint_defaults: (defaults != EndpointDefaults::default()).then(|| defaults.into()),
             retention: (!a.options.retention.is_default()).then_some(a.options.retention.into()),
         }
     }

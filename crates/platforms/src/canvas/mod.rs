@@ -12,9 +12,10 @@ pub mod subscribing;
 pub use queue::attributes;
 
 use crate::{
-    catalog::{self, EndpointDefaults, Platform},
+    catalog::{self, Platform},
     format::Format,
 };
+use domain::{EndpointDefaults, EndpointOptions};
 use std::sync::LazyLock;
 
 /// The platform. A root account is an application.
@@ -24,15 +25,17 @@ pub static PLATFORM: Platform = Platform {
     noun: "root account",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults,
+    warning: None,
     simulate: Some(play::campus),
 };
 
 fn defaults() -> EndpointDefaults {
     let preset = catalog::retry_preset("canvas-live-events");
-    EndpointDefaults {
+    let options = EndpointOptions {
         format: Format::LiveEvent,
         deactivate_after: preset.as_ref().and_then(|p| p.deactivate_after),
         retry_schedule: preset.map(|p| p.schedule),
-        ..EndpointDefaults::default()
-    }
+        ..EndpointOptions::default()
+    };
+    EndpointDefaults { options, body_secret: false }
 }

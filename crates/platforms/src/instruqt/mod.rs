@@ -5,7 +5,8 @@
 
 mod play;
 
-use crate::catalog::{self, EndpointDefaults, Platform};
+use crate::catalog::{self, Platform};
+use domain::EndpointDefaults;
 use std::sync::LazyLock;
 
 /// The platform. An endpoint on which nothing is ticked gets everything.
@@ -15,5 +16,6 @@ pub static PLATFORM: Platform = Platform {
     noun: "organization",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults: EndpointDefaults::default,
+    warning: None,
     simulate: Some(play::tracks),
 };

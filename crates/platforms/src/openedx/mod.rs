@@ -8,10 +8,12 @@ mod catalog;
 mod play;
 
 use crate::{
-    catalog::{EndpointDefaults, Platform},
+    catalog::Platform,
     format::{Format, RenderError, RenderInput, Rendered, python},
 };
-use domain::{Json, MessageMeta, Timestamp, json::Members, webfilter::is_credential};
+use domain::{
+    EndpointDefaults, EndpointOptions, Json, MessageMeta, Timestamp, json::Members, webfilter::is_credential,
+};
 use std::sync::LazyLock;
 
 /// The platform.
@@ -20,7 +22,11 @@ pub static PLATFORM: Platform = Platform {
     title: "Open edX",
     noun: "site",
     catalog: LazyLock::new(catalog::read),
-    defaults: || EndpointDefaults { format: Format::OpenedxV22, ..EndpointDefaults::default() },
+    defaults: || EndpointDefaults {
+        options: EndpointOptions { format: Format::OpenedxV22, ..EndpointOptions::default() },
+        body_secret: false,
+    },
+    warning: None,
     simulate: Some(play::site),
 };
 

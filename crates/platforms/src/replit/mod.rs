@@ -7,10 +7,10 @@
 mod play;
 
 use crate::{
-    catalog::{self, EndpointDefaults, Platform},
+    catalog::{self, Platform},
     format::{Format, RenderError, Rendered, millis},
 };
-use domain::Timestamp;
+use domain::{EndpointDefaults, EndpointOptions, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
@@ -21,21 +21,23 @@ pub static PLATFORM: Platform = Platform {
     noun: "classroom",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults,
+    warning: Some(
+        "Names, e-mail addresses and the work of students will be sent to this address, outside of this system. \
+         Make sure you know who runs it, what it keeps, and that your school allows it.",
+    ),
     simulate: Some(play::classes),
 };
 
 fn defaults() -> EndpointDefaults {
     let preset = catalog::retry_presets().into_iter().find(|p| p.name == "replit");
     EndpointDefaults {
-        format: Format::Replit,
-        final_statuses: preset.as_ref().map(|p| p.final_statuses.clone()).unwrap_or_default(),
-        retry_schedule: preset.map(|p| p.schedule),
+        options: EndpointOptions {
+            format: Format::Replit,
+            final_statuses: preset.as_ref().map(|p| p.final_statuses.clone()).unwrap_or_default(),
+            retry_schedule: preset.map(|p| p.schedule),
+            ..EndpointOptions::default()
+        },
         body_secret: true,
-        warning: Some(
-            "Names, e-mail addresses and the work of students will be sent to this address, outside of this system. \
-             Make sure you know who runs it, what it keeps, and that your school allows it.",
-        ),
-        ..EndpointDefaults::default()
     }
 }
 

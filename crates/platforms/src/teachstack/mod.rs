@@ -6,10 +6,10 @@
 mod play;
 
 use crate::{
-    catalog::{self, EndpointDefaults, NothingTicked, Platform},
+    catalog::{self, Platform},
     format::{Format, RenderInput, Rendered, millis, occurred, quoted},
 };
-use domain::MessageMeta;
+use domain::{EndpointDefaults, EndpointOptions, MessageMeta};
 use std::sync::LazyLock;
 
 /// The platform.
@@ -19,11 +19,15 @@ pub static PLATFORM: Platform = Platform {
     noun: "account",
     catalog: LazyLock::new(|| catalog::read(include_str!("catalog.json"))),
     defaults: || EndpointDefaults {
-        format: Format::Teachstack,
-        https_only: true,
-        nothing_ticked: NothingTicked::Nothing,
-        ..EndpointDefaults::default()
+        options: EndpointOptions {
+            format: Format::Teachstack,
+            https_only: true,
+            only_selected: true,
+            ..EndpointOptions::default()
+        },
+        body_secret: false,
     },
+    warning: None,
     simulate: Some(play::lessons),
 };
 

@@ -18,9 +18,10 @@ const INSERT_MESSAGES: &str = "INSERT INTO message
         $8::text[], $9::text[], $10::bytea[])";
 /// A lease needs its node: where that is gone there is none, and the table's check refuses the row.
 const INSERT_DELIVERIES: &str = "INSERT INTO delivery
-    (app, endpoint, message, due_at, lease, tries, state, queue, trigger, order_key)
+    (app, endpoint, message, due_at, lease, tries, state, queue, trigger, order_key, place)
     SELECT n.app, n.endpoint, n.message, CASE WHEN s.state <> 5 THEN n.due_at END,
-        CASE WHEN s.state = 1 THEN (SELECT id FROM node WHERE id = $1 AND NOT gone) END, 0, s.state, 0, 0, n.order_key
+        CASE WHEN s.state = 1 THEN (SELECT id FROM node WHERE id = $1 AND NOT gone) END, 0, s.state, 0, 0, n.order_key,
+        CASE WHEN n.order_key IS NOT NULL THEN nextval('delivery_place') END
     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[])
             AS n (app, endpoint, message, due_at, state, order_key),
         LATERAL (SELECT CASE WHEN n.order_key IS NOT NULL AND n.state = 0 AND EXISTS (

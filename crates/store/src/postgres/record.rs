@@ -54,12 +54,12 @@ const RECORD: &str = concat!(
     )
     SELECT place, next_due FROM u"
 );
-/// Lets the first held delivery of each order key go, if none of the key is open.
+/// Lets the first held delivery of each order key go, in the order of commits, if none of the key is open.
 const RELEASE: &str = "UPDATE delivery d SET state = 0, due_at = k.now
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS k (app, endpoint, order_key, now),
         LATERAL (SELECT f.message, f.state FROM delivery f
             WHERE f.app = k.app AND f.endpoint = k.endpoint AND f.order_key = k.order_key AND f.order_key IS NOT NULL
-                AND f.state IN (0, 1, 5) ORDER BY f.message LIMIT 1) f
+                AND f.state IN (0, 1, 5) ORDER BY f.place NULLS FIRST, f.message LIMIT 1) f
     WHERE f.state = 5 AND d.app = k.app AND d.endpoint = k.endpoint AND d.message = f.message AND d.state = 5
     RETURNING d.app, d.endpoint, d.due_at";
 

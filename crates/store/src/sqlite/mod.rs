@@ -79,7 +79,9 @@ impl Sqlite {
         let mut conn = connect(path, CACHE_KIB, false)?;
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
         conn.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        // All in one transaction: one by one, a change and the note that it was made would be two.
         embedded::migrations::runner()
+            .set_grouped(true)
             .run(&mut conn)
             .map_err(|e| StoreError::Unavailable(format!("failed to bring the tables up to date: {e}")))?;
         let sealer = Arc::new(Sealer::new(key));

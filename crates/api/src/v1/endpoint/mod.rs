@@ -1,9 +1,11 @@
 //! Endpoints.
 
+mod defaults;
 mod details;
 mod models;
 mod sending;
 
+pub(crate) use defaults::{EndpointDefaultsIn, EndpointDefaultsOut};
 pub(crate) use models::EndpointFields;
 
 use super::{Api, AppPath, EndpointPath};

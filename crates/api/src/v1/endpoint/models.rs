@@ -62,7 +62,7 @@ struct QueueOut {
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described here; the type of the domain reads and writes it.
 #[schema(as = DeactivateAfter)]
-struct DeactivateAfterIo {
+pub(super) struct DeactivateAfterIo {
     /// Because no answer came in time.
     #[schema(minimum = 1)]
     timeouts: u32,
