@@ -89,33 +89,28 @@ after(async () => {
   await server?.stop();
 });
 
-/** Follows every link, pages of lists aside; answers those that lead nowhere. */
+/** Follows every link of the pages as they come, pages of lists aside; answers those that lead nowhere. */
 async function walk(cookie, from) {
-  const context = await browser.newContext();
-  const [name, value] = cookie.split("=");
-  await context.addCookies([{ name, value, url: server.url, sameSite: "Strict" }]);
-  const page = await context.newPage();
   const seen = new Set([from]);
   const [bad, open] = [[], [[from, "(start)"]]];
   while (open.length > 0 && seen.size < PAGES) {
     const [path, on] = open.shift();
-    const answer = await page.goto(server.url + path);
-    if (answer.status() >= 400 || new URL(page.url()).pathname === "/sign-in") {
-      bad.push(`${answer.status()} ${path}, linked on ${on}`);
-      continue;
+    const answer = await fetch(server.url + path, { headers: { cookie } });
+    if (answer.status >= 400 || new URL(answer.url).pathname === "/sign-in") {
+      bad.push(`${answer.status} ${path}, linked on ${on}`);
     }
-    if (!answer.headers()["content-type"]?.startsWith("text/html") || path.startsWith("/docs")) continue;
-    for (const href of await page.$$eval("a[href]", (links) => links.map((a) => a.href))) {
-      const to = new URL(href);
-      const path_ = to.pathname + to.search;
+    const text = await answer.text();
+    if (!answer.headers.get("content-type")?.startsWith("text/html") || path.startsWith("/docs")) continue;
+    for (const [, href] of text.matchAll(/<a [^>]*?href="([^"]*)"/g)) {
+      const to = new URL(href.replaceAll("&amp;", "&").replaceAll("&#38;", "&"), answer.url);
+      const next = to.pathname + to.search;
       // One event type, one page of a list stand for all.
-      const kind = path_.replace(/\/events\/[^/?]+/, "/events/one").replace(/=(msg|audit|user)_\w+/, "=one");
+      const kind = next.replace(/\/events\/[^/?]+/, "/events/one").replace(/=(msg|audit|user|app)_\w+/, "=one");
       if (to.origin !== server.url || seen.has(kind)) continue;
       seen.add(kind);
-      open.push([path_, path]);
+      open.push([next, path]);
     }
   }
-  await context.close();
   assert.ok(seen.size < PAGES, "the walk did not end");
   return { bad, pages: seen.size };
 }
@@ -159,7 +154,7 @@ test("a link on another site leads to where it says, signed in", async () => {
   await context.clearCookies();
   await page.goto(`http://localhost:${elsewhere.address().port}/`);
   await page.getByRole("link", { name: "Look" }).click();
-  await page.getByRole("button", { name: "Sign in", exact: true }).waitFor();
+  await page.waitForURL("**/sign-in");
   elsewhere.closeAllConnections();
   elsewhere.close();
   await context.close();
