@@ -51,7 +51,7 @@ test("the log lists deliveries by state, event and time, and its filters are in 
   await w.page.locator("select#event").selectOption("work.handed_in");
   await w.page.locator("select#when").selectOption("24h");
   await w.button("Filter").click();
-  assert.match(w.page.url(), /event=work.handed_in&when=24h/);
+  await w.page.waitForURL(/event=work.handed_in&when=24h/);
   assert.equal(await w.page.locator("tbody tr").count(), 1);
   await w.go(`${endpoint(failing)}/logs?from=2020-01-01+00:00&until=2020-01-02+00:00`);
   await w.page.getByText("No deliveries like these.").waitFor();
@@ -136,7 +136,7 @@ test("messages are searched by event, channel and time", async () => {
   await w.go(`/applications/${app.id}/messages?until=2020-01-01+00:00`);
   await w.page.getByText("No messages like these.").waitFor();
   await w.link("Show all").click();
-  assert.equal(await w.page.locator("tbody tr").count(), 5);
+  await w.page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 5);
 });
 
 test("activity shows delivered, failed and how long it took, as charts and as numbers", async () => {
@@ -145,7 +145,7 @@ test("activity shows delivered, failed and how long it took, as charts and as nu
   assert.match(await w.page.locator("table").innerText(), /\d+ ms/);
   await w.check("activity-day");
   await w.link("Last 7 days").click();
-  assert.match(w.page.url(), /range=7d/);
+  await w.page.waitForURL(/range=7d/);
   await w.check("activity-week");
 });
 

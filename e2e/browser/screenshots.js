@@ -38,6 +38,12 @@ try {
     if (endpoints.length) [app, endpoint] = [candidate, endpoints[0]];
     if (await page.locator(".state.failing").count()) break;
   }
+  // Rooms that only some platforms have, from the first application that has them.
+  const rooms = {};
+  for (const candidate of applications) {
+    await page.goto(base + candidate);
+    for (const href of await hrefs(".rail nav a")) rooms[href.slice(candidate.length + 1)] ??= href;
+  }
   await page.goto(`${base}${app}/messages`);
   const [message] = await hrefs("td:first-child a.row");
   await page.goto(`${base}${app}/events`);
@@ -57,6 +63,12 @@ try {
     message,
     events: `${app}/events`,
     event,
+    ...Object.fromEntries(
+      ["webhook", "submissions", "webfilters", "webfilters/bench", "webfilters/filters", "tools", "people"]
+        .map((room) => [room.replace("/", "-"), room.includes("/") ? rooms.webfilters && `${rooms.webfilters}/${room.split("/")[1]}` : rooms[room]])
+        .filter(([, href]) => href),
+    ),
+    ...Object.fromEntries(["people", "tokens", "alerts", "retention", "branding", "audit"].map((tab) => [`settings-${tab}`, `/settings/${tab}`])),
     components: "/components",
   };
   for (const [name, path] of Object.entries(pages)) {

@@ -36,7 +36,6 @@ async function api(method, path, body) {
 }
 
 const go = (path) => page.goto(server.url + path);
-const title = () => page.locator("h1").first().innerText();
 const button = (name) => page.getByRole("button", { name, exact: true });
 const link = (name) => page.getByRole("link", { name, exact: true });
 const here = (path = "") => `/applications/${site.id}/webfilters${path}`;
@@ -50,7 +49,7 @@ before(async () => {
   profile = mkdtempSync(join(tmpdir(), "schoolbell-browser-"));
   context = await launchIn(profile);
   page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000);
   await page.goto(server.signInLink(server.url));
   await button("Sign in").click();
   await page.waitForURL("**/applications");
@@ -70,7 +69,7 @@ test("a webfilter is added with every setting, and what its filter cannot do is 
   await link("Webfilters").click();
   await check(page, "webfilters-empty");
   await link("Add the first webfilter").click();
-  assert.equal(await title(), "Add a webfilter");
+  await page.locator("h1", { hasText: "Add a webfilter" }).first().waitFor();
   await page.getByLabel("Description").fill(`Only with an invitation ${HOSTILE}`);
   await page.getByLabel("Event").selectOption({ label: "IDV Page URL Requested" });
   await page.getByLabel("Webhook URL").fill(`${receiver.url}/login`);
@@ -165,9 +164,9 @@ test("the log shows each run with what each answered", async () => {
   await check(page, "webfilter-log");
   await page.getByLabel("Outcome").selectOption({ label: "Changed" });
   await button("Filter").click();
-  assert.equal(await page.locator("tbody tr").count(), 1);
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
   await page.locator("td a.row").click();
-  assert.equal(await title(), "Run of Student Login Requested");
+  await page.locator("h1", { hasText: "Run of Student Login Requested" }).first().waitFor();
   const text = await page.locator("main").innerText();
   assert.match(text, /Counted: user/);
   assert.match(text, /Not JSON/);

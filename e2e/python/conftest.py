@@ -9,7 +9,7 @@ import pytest
 
 from support.api import Api, make_token
 from support import postgres
-from support.clock import MISSING, MovedClock
+from support.clock import MISSING, Hours, MovedClock
 from support.receiver import Hook, Receiver
 from support.server import RUNNING, Server, new_organization
 
@@ -78,11 +78,26 @@ def new_node(new_server):
     shared = {"SCHOOLBELL_MAIN_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
     jwt_secret = secrets.token_hex(32)
 
-    def make(database_url: str, **options) -> Server:
-        node = new_server({**shared, "SCHOOLBELL_JWT_SECRET": jwt_secret}, **options)
+    def make(database_url: str, env=None, **options) -> Server:
+        node = new_server({**shared, "SCHOOLBELL_JWT_SECRET": jwt_secret, **(env or {})}, **options)
         node.jwt_secret = jwt_secret
         node.database = database_url
         return node
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request, new_server):
+    """Makes servers on one engine, then on the other; not started yet."""
+    if request.param == "postgres" and postgres.MISSING:
+        pytest.skip(postgres.MISSING)
+
+    def make(env=None, **options) -> Server:
+        server = new_server(env, **options)
+        if request.param == "postgres":
+            server.database = postgres.Database().url()
+        return server
 
     return make
 
@@ -93,6 +108,17 @@ def clock(tmp_path):
     if MISSING:
         pytest.skip(MISSING)
     return MovedClock(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hours(tmp_path_factory, receiver):
+    """A server for which hours pass when a test says so."""
+    if MISSING:
+        pytest.skip(MISSING)
+    moved = MovedClock(tmp_path_factory.mktemp("clock"))
+    server = Server(tmp_path_factory.mktemp("server"), env=moved.environment()).start()
+    yield Hours(moved, server, receiver)
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -151,8 +151,8 @@ def test_a_stop_lets_deliveries_under_way_end(new_server, hook):
 
 
 def test_a_stop_does_not_wait_for_ever_and_hands_back_what_it_left(new_server, hook):
-    hook.answer = lambda _: Answer(200, delay=14.0)
-    server = new_server(request_timeout="15s").start()
+    hook.answer = lambda _: Answer(200, delay=28.0)
+    server = new_server(request_timeout="30s").start()
     api = connect(server)
     app = api.app()["id"]
     api.endpoint(app, hook.url)
@@ -160,10 +160,10 @@ def test_a_stop_does_not_wait_for_ever_and_hands_back_what_it_left(new_server, h
     hook.wait(1)
     begun = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - begun < 11
+    assert time.monotonic() - begun < 25
     hook.answer = lambda _: Answer(200)
     server.start()
-    assert [r.id for r in hook.wait(2, 15)] == [message, message]
+    assert [r.id for r in hook.wait(2)] == [message, message]
 
 
 def test_a_stop_answers_every_call_that_it_took(new_server):
@@ -195,7 +195,7 @@ def test_a_stop_answers_every_call_that_it_took(new_server):
 
 def test_help_names_every_command_and_every_setting(tmp_path):
     commands = run(tmp_path, "--help").stdout
-    for command in ("demo", "serve", "token", "listen", "send", "simulate"):
+    for command in ("demo", "serve", "token", "listen", "send", "simulate", "bench"):
         assert command in commands
     settings = run(tmp_path, "serve", "--help").stdout
     for name in ("listen", "database", "jwt-secret", "main-key", "retry-schedule", "request-timeout", "allow-subnets"):
@@ -288,8 +288,8 @@ def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
         url = eventually(lambda: find(r"listens on (http://[\d.:]+)"))[1]
         token = eventually(lambda: find(r"SCHOOLBELL_TOKEN=(\S+)"))[1]
         app = eventually(lambda: find(r"/api/v1/app/([^/]+)/msg"))[1]
-        eventually(lambda: find(r"✓ 20\d"), 20, "no delivery was shown")
-        eventually(lambda: find(r"✗ \d+"), 20, "no failed try was shown")
+        eventually(lambda: find(r"✓ 20\d"), 30, "no delivery was shown")
+        eventually(lambda: find(r"✗ \d+"), 30, "no failed try was shown")
         made = {a["uid"]: a.get("platform") for a in Api(url, token).get("/app", limit=50).json()["data"]}
         for platform in ("replit", "teachstack", "instruqt", "canvas"):
             assert [uid.split("-")[0] for uid, of in made.items() if of == platform] == [platform], made
@@ -398,5 +398,5 @@ def test_running_out_of_file_descriptors_harms_nobody_for_long(new_server, hook)
     for connection in idle:
         connection.close()
     messages = [eventually(lambda: api.send(app))["id"] for _ in range(20)]
-    eventually(lambda: set(messages) <= set(hook.ids()), 20, "deliveries did not go on")
+    eventually(lambda: set(messages) <= set(hook.ids()), 30, "deliveries did not go on")
     assert server.is_running()

@@ -17,10 +17,10 @@ from support.nodes import Producer, all_arrived, cluster
 from support.postgres import Cluster, Database
 
 PAUSE = float(os.environ.get("PAUSE_SECONDS", "15"))
-# Delivery is back this long after the database is.
-RESUME = 5.0
-# The longest that a producer waits for its answer.
-PATIENCE = 12.0
+# Delivery is back this long after the database is; a second on a machine that has nothing else to do.
+RESUME = 20.0
+# The longest that a producer waits for its answer: 10 s, and what a busy machine adds.
+PATIENCE = 25.0
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def through(new_node, url, hook, fault, nodes=2):
     for api in apis:
         goes_on(api, app, hook, back)
     producer.finish()
-    all_arrived(hook, producer.accepted, 15)
+    all_arrived(hook, producer.accepted, 30)
     assert set(producer.statuses) <= {202, 503}, producer.statuses
     assert producer.slowest < PATIENCE, f"a producer waited {producer.slowest:.1f} s"
     assert all(node.is_running() for node in running)

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import standardwebhooks
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from conftest import connect
 from support.api import eventually, instant
+from support.clock import HOUR
 from support.receiver import Answer
 
 OLD = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
@@ -34,6 +35,12 @@ def verifies(secret, request) -> bool:
             verdicts.append(False)
     assert verdicts[0] == verdicts[1]
     return verdicts[0]
+
+
+def signed(secret, request) -> str:
+    """What the secret makes of it, however far its clock is from ours."""
+    at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+    return standardwebhooks.Webhook(secret).sign(request.headers["webhook-id"], at, request.body.decode())
 
 
 def verifies_ed25519(public: str, request) -> bool:
@@ -66,7 +73,7 @@ def test_the_request(api, hook):
     for name in ("id", "timestamp", "signature"):
         assert headers[f"svix-{name}"] == headers[f"webhook-{name}"]
     assert headers["webhook-id"] == message["id"]
-    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     assert headers["webhook-signature"].startswith("v1,")
     assert verifies(api.secret(app, endpoint), request)
     names = [name.lower() for name, _ in request.raw_headers]
@@ -85,7 +92,8 @@ def test_each_endpoint_signs_with_its_own_secret(api, receiver):
 def test_the_timestamp_is_that_of_the_attempt_and_the_id_stays(api, hook):
     hook.respond(Answer(500), Answer(200))
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["1s"])["id"]
+    # Headers count seconds: more than one of them lies between the two, whatever the jitter.
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s"])["id"]
     api.send(app)
     first, second = hook.wait(2)
     assert first.id == second.id
@@ -94,19 +102,20 @@ def test_the_timestamp_is_that_of_the_attempt_and_the_id_stays(api, hook):
     assert verifies(secret, first) and verifies(secret, second)
 
 
-def test_after_a_rotation_both_secrets_sign_until_the_old_one_ends(api, hook):
+def test_after_a_rotation_both_secrets_sign_until_the_old_one_ends(hours, hook):
+    api = connect(hours.server)
     app = api.app()["id"]
     endpoint = api.endpoint(app, hook.url, secret=OLD)["id"]
     rotate = f"/app/{app}/endpoint/{endpoint}/secret/rotate"
-    api.post(rotate, {"key": NEW, "gracePeriodSeconds": 1})
+    api.post(rotate, {"key": NEW, "gracePeriodSeconds": HOUR})
     api.send(app)
     request = hook.wait()[0]
-    assert verifies(NEW, request) and verifies(OLD, request)
-    assert len(request.headers["webhook-signature"].split(" ")) == 2
-    time.sleep(1.1)
+    signatures = request.headers["webhook-signature"].split(" ")
+    assert sorted(signatures) == sorted([signed(NEW, request), signed(OLD, request)])
+    hours.pass_by(api)
     api.send(app)
     request = hook.wait(2)[1]
-    assert verifies(NEW, request) and not verifies(OLD, request)
+    assert request.headers["webhook-signature"] == signed(NEW, request) != signed(OLD, request)
 
 
 def test_a_rotation_without_grace_ends_the_old_secret_at_once(api, hook):
@@ -234,13 +243,13 @@ def test_a_name_that_does_not_resolve(api):
 
 
 def test_an_answer_that_takes_too_long(new_server, hook):
-    hook.respond(Answer(200, delay=3))
+    hook.respond(Answer(200, delay=10))
     api = connect(new_server(request_timeout="500ms").start())
     app = api.app()["id"]
     api.endpoint(app, hook.url, retrySchedule=[])
     attempt = api.attempts(app, api.send(app)["id"])[0]
     assert (attempt["status"], attempt["responseStatusCode"]) == (2, 0)
-    assert "timed out" in attempt["response"] and 400 <= attempt["responseDurationMs"] < 2000
+    assert "timed out" in attempt["response"] and 400 <= attempt["responseDurationMs"] < 9000
 
 
 def test_long_answers_are_cut_and_binary_ones_are_base64(api, hook):
@@ -315,13 +324,19 @@ def test_final_statuses_end_the_schedule(api, hook):
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_delays_the_next_try(api, hook, form):
-    when = "2" if form == "seconds" else time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3))
-    hook.respond(Answer(429, {"retry-after": when}), Answer(200))
+    def answer(_):
+        if len(hook.received) > 1:
+            return Answer(200)
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3))
+        return Answer(429, {"retry-after": "2" if form == "seconds" else date})
+
+    hook.answer = answer
     app = api.app()["id"]
     api.endpoint(app, hook.url)
     api.send(app)
     first, second = hook.wait(2)
-    assert 1.5 <= second.at - first.at < 5
+    # The schedule alone would have come back at once.
+    assert 1.5 <= second.at - first.at < 30
 
 
 def test_retry_after_is_bounded_by_a_day(api, hook):
@@ -335,16 +350,16 @@ def test_retry_after_is_bounded_by_a_day(api, hook):
     assert timedelta(hours=23, minutes=59) < wait < timedelta(hours=24, minutes=1)
 
 
-def test_a_retry_that_is_due_during_a_restart_is_made_afterwards(new_server, hook):
+def test_a_retry_that_is_due_during_a_restart_is_made_afterwards(new_server, clock, hook):
     hook.respond(500, 200)
-    server = new_server(retry_schedule="1s").start()
+    server = new_server(clock.environment(), retry_schedule="1h").start()
     api = connect(server)
     app = api.app()["id"]
     api.endpoint(app, hook.url)
     message = api.send(app)["id"]
     api.attempts(app, message)
     assert server.stop() == 0
-    time.sleep(1.5)
+    clock.shift(2 * HOUR)
     hook.stays_at(1, 0)
     server.start()
     assert [r.id for r in hook.wait(2)] == [message] * 2
@@ -354,23 +369,25 @@ def test_a_retry_that_is_due_during_a_restart_is_made_afterwards(new_server, hoo
 
 
 def waiting_delivery(api, hook):
-    """A message whose first try failed and whose second is an hour away."""
+    """A message whose first try failed and whose second is an hour away; then the receiver works again."""
     hook.respond(500)
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s", "1h"])["id"]
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["1h", "1d"])["id"]
     message = api.send(app)["id"]
     api.attempts(app, message)
     hook.respond(200)
     return app, endpoint, message
 
 
-def test_disabling_an_endpoint_cancels_what_waits(api, hook):
+def test_disabling_an_endpoint_cancels_what_waits(hours, hook):
+    api = connect(hours.server)
     app, endpoint, message = waiting_delivery(api, hook)
     path = f"/app/{app}/endpoint/{endpoint}"
     api.patch(path, {"disabled": True})
     missed = api.send(app)["id"]
     api.patch(path, {"disabled": False})
-    hook.stays_at(1, 2.8)
+    hours.pass_by(api)
+    hook.stays_at(1)
     assert missed not in hook.ids()
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert destination["nextAttempt"] is None
@@ -378,24 +395,29 @@ def test_disabling_an_endpoint_cancels_what_waits(api, hook):
     assert hook.wait(2)[1].id == later
 
 
-def test_deleting_an_endpoint_cancels_what_waits_and_keeps_its_attempts(api, hook):
+def test_deleting_an_endpoint_cancels_what_waits_and_keeps_its_attempts(hours, hook):
+    api = connect(hours.server)
     app, endpoint, message = waiting_delivery(api, hook)
     api.delete(f"/app/{app}/endpoint/{endpoint}")
-    hook.stays_at(1, 2.8)
+    hours.pass_by(api)
+    hook.stays_at(1)
     assert api.attempts(app, message)[0]["endpointId"] == endpoint
     destination = api.get(f"/app/{app}/msg/{message}/endpoint").json()["data"][0]
     assert (destination["id"], destination["nextAttempt"]) == (endpoint, None)
 
 
-def test_deleting_an_application_cancels_what_waits(api, hook):
+def test_deleting_an_application_cancels_what_waits(hours, hook):
+    api = connect(hours.server)
     app, _, _ = waiting_delivery(api, hook)
     api.delete(f"/app/{app}")
-    hook.stays_at(1, 2.8)
+    hours.pass_by(api)
+    hook.stays_at(1)
 
 
-def test_gone_switches_the_endpoint_off_at_once(api, hook):
+def test_gone_switches_the_endpoint_off_at_once(hours, hook):
+    api = connect(hours.server)
     app = api.app()["id"]
-    endpoint = api.endpoint(app, hook.url, retrySchedule=["2s"])["id"]
+    endpoint = api.endpoint(app, hook.url, retrySchedule=["1h"])["id"]
     hook.respond(500)
     waiting = api.send(app)["id"]
     api.attempts(app, waiting)
@@ -408,7 +430,8 @@ def test_gone_switches_the_endpoint_off_at_once(api, hook):
     # What waited then is given up, also if somebody switches the endpoint on again.
     hook.respond(200)
     assert api.patch(f"/app/{app}/endpoint/{endpoint}", {"disabled": False}).status_code == 200
-    hook.stays_at(2, 2.8)
+    hours.pass_by(api)
+    hook.stays_at(2)
 
 
 def test_an_endpoint_that_only_fails_is_switched_off_and_a_success_starts_anew(new_server, receiver):
@@ -425,7 +448,7 @@ def test_an_endpoint_that_only_fails_is_switched_off_and_a_success_starts_anew(n
     answers = iter(range(10**6))
     flaky.answer = lambda _: Answer(200 if next(answers) % 2 else 500)
     while not disabled(dead):
-        assert time.monotonic() - started < 10, "it was never switched off"
+        assert time.monotonic() - started < 60, "it was never switched off"
         api.send(app)
         time.sleep(0.2)
     assert time.monotonic() - started > 0.9
@@ -441,11 +464,16 @@ def test_an_endpoint_that_only_fails_is_switched_off_and_a_success_starts_anew(n
 
 def test_the_throttle_rate_is_enforced(api, hook):
     app = api.app()["id"]
-    api.endpoint(app, hook.url, throttleRate=10)
+    endpoint = api.endpoint(app, hook.url, throttleRate=10)["id"]
+    begun = time.time()
     api.batch(app, [{"eventType": "a.b", "payload": {}}] * 35)
-    times = [r.at for r in hook.wait(35, 15)]
-    assert times[-1] - times[0] > 2.0, "35 at 10 per second arrived too soon"
-    assert times[-1] - times[0] < 6.0, "35 at 10 per second took too long"
+    took = hook.wait(35)[-1].at - begun
+    assert took > 2.0, "35 at 10 per second arrived too soon"
+    assert took < 20.0, "35 at 10 per second took too long"
+    # By the server's own clock: a busy receiver reads many at once.
+    path = f"/app/{app}/attempt/endpoint/{endpoint}"
+    listed = eventually(lambda: (d := api.get(path, limit=50).json()["data"]) and len(d) == 35 and d)
+    times = [instant(a["timestamp"]).timestamp() for a in listed]
     for start in times:
         assert sum(start <= t < start + 1 for t in times) <= 22, "more than twice the rate within a second"
 
@@ -455,9 +483,9 @@ def test_an_applications_throttle_rate_covers_all_its_endpoints(api, receiver):
     hooks = [receiver.hook() for _ in range(2)]
     for hook in hooks:
         api.endpoint(app, hook.url)
+    begun = time.time()
     api.batch(app, [{"eventType": "a.b", "payload": {}}] * 15)
-    times = sorted(r.at for hook in hooks for r in hook.wait(15, 15))
-    assert 1.5 < times[-1] - times[0] < 6.0
+    assert 1.5 < max(r.at for hook in hooks for r in hook.wait(15)) - begun < 20.0
 
 
 def test_the_concurrency_cap_is_kept(api, hook):
@@ -515,8 +543,9 @@ def test_first_tries_do_not_queue_behind_retries(api, hook):
     api.endpoint(app, hook.url, retrySchedule=["300ms"] * 5, concurrency=4)
     hook.answer = lambda r: Answer(500 if b"old" in r.body else 200, delay=0.02)
     api.batch(app, [{"eventType": "a.b", "payload": {"old": 1}}] * 300)
-    hook.wait(300, 20)
-    sent = time.time()
+    hook.wait(300)
     fresh = api.send(app, payload={"new": 1})["id"]
-    arrived = eventually(lambda: next((r.at for r in list(hook.received) if r.id == fresh), None), 20)
-    assert arrived - sent < 1.0, "a new event waited for old ones"
+    before = len(hook.received)
+    eventually(lambda: fresh in hook.ids())
+    # Those that were sent meanwhile; in turn it would have been 300.
+    assert hook.ids().index(fresh) - before < 100, "a new event waited for old ones"

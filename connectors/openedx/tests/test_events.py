@@ -138,7 +138,8 @@ def test_events_wait_while_there_is_no_schoolbell_and_then_come_in_order(connect
         courier = connect(server.url, "none", "campus", SCHOOLBELL_HANDOVER=handover, SCHOOLBELL_TIMEOUT=1)
         began = time.monotonic()
         fired = [str(login(n).id) for n in range(1, 11)]
-        assert time.monotonic() - began < 5
+        # Not a second for each.
+        assert time.monotonic() - began < 9
         assert courier.outbox.count()[0] == 10
         courier.outbox.drop_rejected()
         server.start()

@@ -183,7 +183,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_told_with_the_address() {
-        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Bound, so that nobody else gets it, and not listening.
+        let quiet = tokio::net::TcpSocket::new_v4().unwrap();
+        quiet.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = quiet.local_addr().unwrap();
         let client = ApiClient::new(&format!("http://{free}"), Hidden::new("t".into())).unwrap();
         let error = client.call(Method::GET, "/app/", None).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("no server can be reached at http://{free}: ")), "{error}");

@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod commands;
 mod logging;
+mod scratch;
 mod secrets;
 mod server;
 mod settings;
@@ -15,8 +16,8 @@ mod unread;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use commands::{
-    Failure, backup::BackupArgs, demo::DemoArgs, doctor::DoctorArgs, import::ImportArgs, listen::ListenArgs,
-    migrate::MigrateArgs, send::SendArgs, simulate::SimulateArgs,
+    Failure, backup::BackupArgs, bench::BenchArgs, demo::DemoArgs, doctor::DoctorArgs, import::ImportArgs,
+    listen::ListenArgs, migrate::MigrateArgs, send::SendArgs, simulate::SimulateArgs,
 };
 use domain::OrganizationId;
 use settings::Flags;
@@ -83,6 +84,11 @@ enum Command {
     Migrate(MigrateArgs),
     /// Looks at settings, secrets, database, clock, names and the way out, and says what to do. Changes nothing
     Doctor(DoctorArgs),
+    /// Measures the embedded server on this machine and prints a table. Takes about a minute
+    ///
+    /// Starts a server of its own in a scratch folder, publishes to it over HTTP, and removes everything at the end. Producers
+    /// and receiver run on the same machine and take their share of it.
+    Bench(BenchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -134,6 +140,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), Failure> {
         Command::Backup(args) => commands::backup::run(&args, flags),
         Command::Migrate(args) => on_runtime(commands::migrate::run(args, flags)),
         Command::Doctor(args) => on_runtime(commands::doctor::run(args, flags)),
+        Command::Bench(args) => on_runtime(commands::bench::run(args)),
         Command::Demo(args) => on_runtime(commands::demo::run(args)),
     }
 }

@@ -8,6 +8,15 @@
     for (const t of root.querySelectorAll("time[datetime]")) t.title = `${exact.format(new Date(t.dateTime))} (${zone})`;
   };
   times(document);
+  // What a chart says about time, in the viewer's own zone too.
+  const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const minute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  for (const n of document.querySelectorAll("[data-at][data-utc]")) {
+    const form = n.dataset.short === "day" ? day : n.dataset.short === "hour" ? hour : minute;
+    n.textContent = n.textContent.replace(n.dataset.utc, form.format(new Date(n.dataset.at)));
+  }
+  for (const n of document.querySelectorAll("[data-zone]")) n.textContent = `Times in ${zone}`;
 
   const copy = async (button, text) => {
     const label = button.dataset.label ?? (button.dataset.label = button.textContent);
@@ -22,6 +31,8 @@
       const page = new DOMParser().parseFromString(await (await fetch(link.href)).text(), "text/html");
       const part = page.querySelector("[data-confirm]");
       if (!part) throw new Error("no confirmation there");
+      const menu = document.querySelector("details.menu[open]");
+      if (menu) { menu.querySelector("summary").focus(); menu.open = false; }
       dialog.replaceChildren(document.adoptNode(part));
       if (!dialog.open) dialog.showModal();
       dialog.querySelector("[data-close]")?.focus();
@@ -53,6 +64,7 @@
 
   // Parts that move are read again from the page's own address. Not while somebody is in them, or looks elsewhere.
   const parts = [...document.querySelectorAll("[data-live]")];
+  const key = (row) => `${row.querySelector("a.row")?.href} ${row.querySelector(".state")?.textContent}`;
   const refresh = async (only) => {
     const busy = (part) => part.contains(document.activeElement) || part.querySelector("details[open].menu")
       || (getSelection().anchorNode && !getSelection().isCollapsed && part.contains(getSelection().anchorNode));
@@ -69,7 +81,10 @@
       part.dataset.last = next.innerHTML;
       const opened = [...part.querySelectorAll("details")].map((d) => d.open);
       if ("done" in next.dataset) part.dataset.done = "";
+      const seen = new Set([...part.querySelectorAll("tbody tr")].map(key));
       part.replaceChildren(...document.adoptNode(next).childNodes);
+      const rows = [...part.querySelectorAll("tbody tr")], fresh = rows.filter((row) => !seen.has(key(row)));
+      if (fresh.length * 2 < rows.length) for (const row of fresh) row.classList.add("new");
       part.querySelectorAll("details").forEach((d, i) => { if (opened.length && i < opened.length) d.open = opened[i]; });
       times(part);
     }
@@ -138,9 +153,12 @@
       if (boxes(tree).length) count.textContent = n ? `${n} event type${n > 1 ? "s" : ""} selected` : tree.dataset.none ?? "Receiving all events";
     };
     for (const group of tree.querySelectorAll("fieldset[data-group]")) {
+      if (boxes(group).length < 2) continue;
       const legend = group.querySelector("legend");
       const all = document.createElement("label");
       all.className = "tick";
+      all.classList.add("all");
+      group.classList.add("has-all");
       const box = document.createElement("input");
       box.type = "checkbox";
       const text = document.createElement("span");

@@ -5,7 +5,7 @@ use crate::{
     form::Query,
     page::{Frame, Page, show as render},
     session::Visitor,
-    words::thousands,
+    words::{millis, thousands},
 };
 use askama::Template;
 use axum::extract::Path;
@@ -15,13 +15,15 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3600);
 /// The charts' height and width in their own units.
 const HEIGHT: u64 = 160;
-const WIDTH: usize = 680;
+const WIDTH: usize = 480;
 /// Where the axis is.
-const LEFT: usize = 40;
+const LEFT: usize = 4;
 
 /// A stretch of time in the charts.
 struct Bar {
+    /// Under every fourth.
     label: String,
+    iso: String,
     exact: String,
     delivered: u64,
     failed: u64,
@@ -51,8 +53,9 @@ struct ActivityPage {
     head: Head,
     week: bool,
     bars: Vec<Bar>,
-    top: String,
-    top_ms: u32,
+    /// The ends of the axes, and their halves.
+    top: [String; 2],
+    top_ms: [String; 2],
     /// Whether anything was answered well.
     timed: bool,
     delivered: String,
@@ -74,15 +77,27 @@ pub(crate) async fn show(visitor: Visitor, Path((app, endpoint)): Path<(String, 
         failed: thousands(bars.iter().map(|b| b.failed).sum()),
         timed: bars.iter().any(|b| b.took.is_some()),
         bars,
-        top: thousands(top),
-        top_ms,
+        top: [thousands(top), thousands(top / 2)],
+        top_ms: [millis(top_ms), millis(top_ms / 2)],
     })
 }
 
+/// The next number that people count in, so that its half is one too.
+fn round(n: u64) -> u64 {
+    let mut unit = 1;
+    loop {
+        if let Some(step) = [2, 4, 6, 8, 10].into_iter().find(|step| step * unit >= n) {
+            return step * unit;
+        }
+        unit *= 10;
+    }
+}
+
 /// Bars from zero, failed above delivered, and the numbers at the tops of the axes.
-fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u32) {
-    let top = stretches.iter().map(|s| s.success + s.fail).max().unwrap_or(0).max(1);
-    let top_ms = stretches.iter().filter_map(|s| s.took).map(|t| t.most_ms).max().unwrap_or(0).max(1);
+fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u64) {
+    let top = stretches.iter().map(|s| s.success + s.fail).max().unwrap_or(0);
+    let top_ms = stretches.iter().filter_map(|s| s.took).map(|t| t.most_ms).max().unwrap_or(0);
+    let (top, top_ms) = (round(top), round(u64::from(top_ms)));
     // Something that happened is always seen.
     let height = |n: u64, top: u64| if n == 0 { 0 } else { (n * HEIGHT / top).max(2) };
     let each = WIDTH / stretches.len().max(1);
@@ -99,21 +114,20 @@ fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u32) {
         let x = LEFT + i * each;
         Bar {
             label,
+            iso: iso.clone(),
             exact: format!("{} UTC", part(0..16).replace('T', " ")),
             delivered: s.success,
             failed: s.fail,
             x,
-            middle: x + (each - 6) / 2,
-            width: each - 6,
+            middle: x + (each - 4) / 2,
+            width: each - 4,
             y_delivered: HEIGHT.saturating_sub(h_delivered),
             h_delivered,
             y_failed: HEIGHT.saturating_sub(h_delivered + h_failed),
             h_failed,
             took: s.took.map(|t| {
-                let (h_half, h_most) = (
-                    height(u64::from(t.half_ms.max(1)), u64::from(top_ms)),
-                    height(u64::from(t.most_ms.max(1)), u64::from(top_ms)),
-                );
+                let (h_half, h_most) =
+                    (height(u64::from(t.half_ms.max(1)), top_ms), height(u64::from(t.most_ms.max(1)), top_ms));
                 Times { half: t.half_ms, most: t.most_ms, y_half: HEIGHT - h_half, h_half, y_most: HEIGHT - h_most }
             }),
         }

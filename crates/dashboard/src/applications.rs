@@ -23,6 +23,8 @@ struct Row {
     uid: String,
     path: String,
     platform: String,
+    /// Whether it is a classroom with settings of its own for one webhook.
+    has_webhook_settings: bool,
     endpoints: String,
     mark: Mark,
     health: String,
@@ -87,12 +89,14 @@ pub(crate) async fn list(visitor: Visitor, Query(query): Query) -> Page {
         let scope = visitor.service().open(&visitor.actor, &app.id.to_string()).await?;
         let endpoints = &scope.entry().endpoints;
         let (mark, health) = health::of_application(endpoints);
+        let about = service::platform::about(app);
         rows.push(Row {
             name: app.name.clone(),
             id: app.id.to_string(),
             uid: app.uid.as_ref().map(ToString::to_string).unwrap_or_default(),
             path: app_path(app),
-            platform: service::platform::about(app).title.to_owned(),
+            platform: about.title.to_owned(),
+            has_webhook_settings: about.defaults.body_secret,
             endpoints: count(endpoints.len(), "endpoint"),
             mark,
             health,

@@ -176,9 +176,6 @@ async fn save_one(
         if form.ticked("agreed") { Ok(None) } else { service.disclosure_after(scope, id, change.clone()).await };
     let done = match asked {
         Ok(Some(disclosure)) => {
-            if form.ticked("asked") {
-                at.problem = "Tick the box to confirm who gets this data.".to_owned();
-            }
             at.asked = Some(Asked::of(disclosure, form));
             return Ok(Ok(false));
         }

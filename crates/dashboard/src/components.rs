@@ -12,7 +12,7 @@ use std::time::Duration;
 #[template(path = "components.html")]
 struct ComponentsPage {
     frame: Frame,
-    marks: [(Mark, &'static str); 5],
+    marks: [(Mark, &'static str); 6],
     colours: [&'static str; 18],
     soon: When,
     past: When,
@@ -27,6 +27,7 @@ pub(crate) async fn show(visitor: Visitor) -> Page {
             (Mark::Waiting, "Waiting"),
             (Mark::Failing, "Failing"),
             (Mark::Failed, "Failed"),
+            (Mark::Changed, "Changed"),
             (Mark::Off, "Switched off"),
         ],
         colours: [

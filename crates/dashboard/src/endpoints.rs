@@ -238,9 +238,8 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
     }
     let agreed = agreed(&form);
     if agreed == Patch::Keep {
-        let mut page = new_page(&visitor, &scope, &form, Step::Review).await?;
+        let page = new_page(&visitor, &scope, &form, Step::Review).await?;
         if page.asked.is_some() {
-            page.problem = "Tick the box to confirm who will get this data.".to_owned();
             return Ok(show(&page)?.into_response());
         }
     }

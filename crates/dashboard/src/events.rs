@@ -116,18 +116,24 @@ pub(crate) fn text_of(value: Option<&Value>) -> String {
 }
 
 /// What of a type's payload is about a person, in words.
-pub(crate) fn personal(event_type: &EventType) -> Vec<(String, &'static str)> {
-    personal_fields(event_type).into_iter().map(|(path, class)| (path, class_in_words(class))).collect()
+pub(crate) fn personal(event_type: &EventType) -> Vec<(&'static str, Vec<String>)> {
+    by_class(personal_fields(event_type))
 }
 
-/// How closely a piece of data belongs to a person, in words.
-pub(crate) fn class_in_words(class: DataClass) -> &'static str {
-    match class {
-        DataClass::Direct => "names a person",
-        DataClass::Indirect => "leads to a person",
-        DataClass::Record => "says what a person did or achieved",
-        DataClass::Content => "is what a person made or said",
+/// Pieces of data by how closely they belong to a person, in words; what names somebody comes first.
+pub(crate) fn by_class(fields: impl IntoIterator<Item = (String, DataClass)>) -> Vec<(&'static str, Vec<String>)> {
+    let mut groups = [
+        (DataClass::Direct, "Names a person", Vec::new()),
+        (DataClass::Indirect, "Can be traced to a person", Vec::new()),
+        (DataClass::Record, "What a person did or achieved", Vec::new()),
+        (DataClass::Content, "What a person made or said", Vec::new()),
+    ];
+    for (path, class) in fields {
+        if let Some((_, _, paths)) = groups.iter_mut().find(|(of, ..)| *of == class) {
+            paths.push(path);
+        }
     }
+    groups.into_iter().filter(|(_, _, paths)| !paths.is_empty()).map(|(_, words, paths)| (words, paths)).collect()
 }
 
 #[derive(Template)]
@@ -158,7 +164,7 @@ struct ShowPage {
     fields: Vec<Field>,
     example: String,
     schema: String,
-    personal: Vec<(String, &'static str)>,
+    personal: Vec<(&'static str, Vec<String>)>,
     listeners: Vec<(String, String)>,
 }
 

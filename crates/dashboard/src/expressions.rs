@@ -170,9 +170,6 @@ pub(crate) async fn run(visitor: Visitor, Path((app, endpoint)): At, Form(form):
                 && change.extras.student_data == Patch::Keep
                 && let Ok(Some(more)) = visitor.service().disclosure_after(&scope, &endpoint, change.clone()).await
             {
-                if form.ticked("asked") {
-                    page.problem = "Tick the box to confirm who gets this data.".to_owned();
-                }
                 page.asked = Some(Asked::of(more, &form));
                 return Ok(render(&page)?.into_response());
             }

@@ -2,7 +2,7 @@
 
 use crate::{
     session::Visitor,
-    words::{Mark, When, long, thousands},
+    words::{Mark, When, count, long, millis, thousands},
 };
 use domain::{Attempt, AttemptStatus, DisabledBecause, Endpoint, Timestamp};
 use service::{AppScope, ServiceError, Window, attempts::AttemptsLike};
@@ -26,7 +26,7 @@ pub(crate) fn of_application(endpoints: &[Arc<Endpoint>]) -> (Mark, String) {
     let failing = endpoints.iter().filter(|e| of_endpoint(e).0 == Mark::Failing).count();
     let off = endpoints.iter().filter(|e| of_endpoint(e).0 == Mark::Off).count();
     if endpoints.is_empty() {
-        (Mark::Waiting, "No endpoint yet".to_owned())
+        (Mark::Off, "No endpoint yet".to_owned())
     } else if failing > 0 {
         (Mark::Failing, format!("{failing} of {} failing", endpoints.len()))
     } else if off == endpoints.len() {
@@ -94,8 +94,8 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
     };
     let failed = attempts.iter().filter(|a| a.status != AttemptStatus::Success).count();
     let strip_words = format!(
-        "Latest {} attempts, oldest first: {} delivered, {failed} failed",
-        attempts.len(),
+        "The latest {}, newest at the right: {} delivered, {failed} failed",
+        count(attempts.len(), "attempt"),
         attempts.len() - failed
     );
     // Newest at the right end.
@@ -109,7 +109,7 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
 }
 
 fn switched_off(why: DisabledBecause) -> (String, String) {
-    let advice = "New messages do not reach it. Once it is switched on, recover sends what failed.".to_owned();
+    let advice = "New messages do not reach it. Once it is switched on, the three dots resend what failed.".to_owned();
     let sentence = match why {
         DisabledBecause::Asked => "Switched off by a person or a program.",
         DisabledBecause::Failing => "Switched off by itself, because every attempt had failed for days.",
@@ -119,10 +119,16 @@ fn switched_off(why: DisabledBecause) -> (String, String) {
 }
 
 fn failing(since: Timestamp, next: Option<Timestamp>, last: Option<&Attempt>, now: Timestamp) -> (String, String) {
-    let since = format!("Failing for {}.", long(now.since(since)));
+    let long_ago = now.since(since);
+    // Nobody needs milliseconds of trouble.
+    let since = if long_ago < Duration::from_secs(5) {
+        "Failing since just now.".to_owned()
+    } else {
+        format!("Failing for {}.", long(long_ago))
+    };
     let reason = last.and_then(|a| a.reason);
     let why = reason.map(|r| format!(" {}", r.sentence())).unwrap_or_default();
-    let next = next.map(|at| format!(" Next try {}.", When::new(at, now).near)).unwrap_or_default();
+    let next = next.map(|at| format!(" Next try {}.", When::planned(at, now).near)).unwrap_or_default();
     (format!("{since}{why}{next}"), reason.map(|r| r.advice().to_owned()).unwrap_or_default())
 }
 
@@ -137,9 +143,10 @@ fn working(success: u64, fail: u64, attempts: &[Attempt]) -> String {
     let mut times: Vec<u32> =
         attempts.iter().filter(|a| a.status == AttemptStatus::Success).map(|a| a.duration_ms).collect();
     times.sort_unstable();
-    let typical = times.get(times.len() / 2).map(|ms| format!(", typically in {} ms", ms.max(&1))).unwrap_or_default();
+    let typical =
+        times.get(times.len() / 2).map(|ms| format!(", typically in {}", millis((*ms).max(1)))).unwrap_or_default();
     let (success, all) = (thousands(success), thousands(all));
-    format!("{success} of {all} attempts were answered well in the last 24 hours{typical}.")
+    format!("{success} of {all} attempts were delivered in the last 24 hours{typical}.")
 }
 
 fn troubles(attempts: &[Attempt], now: Timestamp) -> Vec<Trouble> {

@@ -60,7 +60,7 @@ impl Row {
             accepted: When::new(d.meta.created_at, now),
             tried: latest.map(|a| When::new(a.at, now)),
             next: match d.state {
-                DeliveryState::Waiting { due_at } => Some(When::new(due_at, now)),
+                DeliveryState::Waiting { due_at } => Some(When::planned(due_at, now)),
                 _ => None,
             },
         }

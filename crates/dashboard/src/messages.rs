@@ -40,6 +40,7 @@ struct ListPage {
     tag: String,
     find: String,
     problem: String,
+    channel_problem: String,
     types: Vec<String>,
     period: Period,
     filtered: bool,
@@ -55,7 +56,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let app = scope.application();
     let here = format!("{}/messages", app_path(app));
-    let mut problem = String::new();
+    let (mut problem, mut channel_problem) = (String::new(), String::new());
     let find = query.get("find");
     if !find.is_empty() {
         visitor.actor.must_have(Capability::ViewBase)?;
@@ -81,6 +82,11 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     let window = period.window(PAGE, cursor.clone(), now);
     let messages = match visitor.service().search_messages(&scope, &window, &of).await {
         Err(e) if is_about_input(&e) => {
+            channel_problem = if query.get("channel").is_empty() || !query.get("tag").is_empty() {
+                String::new()
+            } else {
+                in_words(&e)
+            };
             problem = in_words(&e);
             Looked { items: Vec::new(), next: None }
         }
@@ -115,6 +121,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         rows,
         find: find.to_owned(),
         problem,
+        channel_problem,
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
         filtered: !event.is_empty() || !channel.is_empty() || !tag.is_empty() || !period.is_any() || cursor.is_some(),
@@ -187,7 +194,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
             mark,
             word,
             next: match d.state {
-                DeliveryState::Waiting { due_at } => Some(When::new(due_at, now)),
+                DeliveryState::Waiting { due_at } => Some(When::planned(due_at, now)),
                 _ => None,
             },
             open: exists && e.disabled.is_none(),

@@ -330,14 +330,30 @@ pub(crate) fn go(path: &str) -> Response {
 pub(crate) fn problem_of(error: &ServiceError, field: &str) -> String {
     let ServiceError::Invalid(problems) = error else { return String::new() };
     let of = |p: &&Problem| p.loc.iter().any(|l| l == field);
-    problems.iter().filter(of).map(|p| p.msg.as_ref()).collect::<Vec<_>>().join(" ")
+    problems.iter().filter(of).map(|p| plain(&p.msg)).collect::<Vec<_>>().join(" ")
 }
 
 /// Everything that an operation complained about.
 pub(crate) fn in_words(error: &ServiceError) -> String {
     match error {
-        ServiceError::Invalid(problems) => problems.iter().map(|p| p.msg.as_ref()).collect::<Vec<_>>().join(" "),
+        ServiceError::Invalid(problems) => problems.iter().map(|p| plain(&p.msg)).collect::<Vec<_>>().join(" "),
         e => e.to_string(),
+    }
+}
+
+/// What the API says about a name in the words of other servers, in plain ones.
+fn plain(msg: &str) -> &str {
+    match msg {
+        r"String must match the following pattern: [a-zA-Z0-9\-_.]." => "Only letters, digits and - _ . can be in it.",
+        r"String must match the following pattern: [a-zA-Z0-9\-_.:+]." => {
+            "Only letters, digits and - _ . : + can be in it."
+        }
+        "String must be at least one character" => "This cannot be empty.",
+        "String too long" => "This is too long.",
+        "Uids are not allowed to have the same prefix as the ID. Prefix with _?" => {
+            "An id of your own cannot begin like ours. Put something before it."
+        }
+        other => other,
     }
 }
 

@@ -16,7 +16,7 @@ struct Shown {
     deprecated: bool,
     fields: Vec<Field>,
     example: String,
-    personal: Vec<(String, &'static str)>,
+    personal: Vec<(&'static str, Vec<String>)>,
 }
 
 /// A family of them.

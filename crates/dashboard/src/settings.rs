@@ -182,7 +182,7 @@ pub(crate) async fn alerts(visitor: Visitor, Query(query): Query) -> Page {
 
 pub(crate) async fn dismiss(visitor: Visitor, Form(form): Form) -> Answer {
     let dismissed = visitor.service().dismiss_alerts(&visitor.actor, form.some("alert").as_deref()).await?;
-    visitor.say(format!("{} put away.", crate::words::count(dismissed as usize, "alert")));
+    visitor.say(format!("{} dismissed.", crate::words::count(dismissed as usize, "alert")));
     Ok(go("/settings/alerts"))
 }
 

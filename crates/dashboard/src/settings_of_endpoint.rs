@@ -148,9 +148,9 @@ impl Fact {
             Self::Channels => {
                 ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
             }
-            Self::Rate => ("Rate", "Deliveries per second at most. Empty means no limit."),
+            Self::Rate => ("Rate limit", "Deliveries per second at most. Empty means no limit."),
             Self::Concurrency => {
-                ("At the same time", "Requests at the same time, 1 to 256. Empty: the server decides.")
+                ("Parallel requests", "Requests at the same time, 1 to 256. Empty: the server decides.")
             }
             Self::Retry => {
                 ("Waits between tries", "Such as 5s, 5m, 30m, 2h. Empty: the application or the server decides.")
@@ -170,7 +170,7 @@ impl Fact {
                 "Send the headers by which a receiver can check that an event comes from here. Receivers that do not \
                  know them do not mind.",
             ),
-            Self::HttpsOnly => ("Https only", "Take only addresses that begin with https://."),
+            Self::HttpsOnly => ("HTTPS only", "Take only addresses that begin with https://."),
             Self::OnlySelected => (
                 "Nothing ticked means nothing",
                 "While no event is ticked, send nothing. Otherwise all events are sent.",
@@ -389,9 +389,6 @@ pub(crate) async fn save(
                         Ok(None) => {}
                         Ok(Some(disclosure)) => {
                             let mut page = edit_page(&visitor, &scope, &e, fact, &word, Some(&form)).await?;
-                            if form.ticked("asked") {
-                                page.problem = "Tick the box to confirm who gets this data.".to_owned();
-                            }
                             page.asked = Some(Asked::of(disclosure, &form));
                             return Ok(show(&page)?.into_response());
                         }

@@ -4,7 +4,7 @@
 use crate::{
     endpoint::{Head, address, frame, path},
     endpoints::listens_to,
-    events::class_in_words,
+    events::by_class,
     form::{Fields, Form},
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show as render},
     session::Visitor,
@@ -23,24 +23,25 @@ use service::{
 pub(crate) struct Asked {
     /// Who will get it.
     pub(crate) recipient: String,
-    pub(crate) fields: Vec<(String, &'static str)>,
+    /// What it will learn: how close to a person, and where it stands.
+    pub(crate) fields: Vec<(&'static str, Vec<String>)>,
     /// Event types whose schema says nothing about people.
     pub(crate) silent: usize,
     pub(crate) warning: &'static str,
+    /// Whether the form was sent without the box ticked.
+    pub(crate) unticked: bool,
     /// The name that was typed before.
     pub(crate) name: String,
 }
 
 impl Asked {
     pub(crate) fn of(disclosure: Disclosure, form: &Fields) -> Self {
-        // What names people comes first.
-        let mut fields: Vec<_> = disclosure.fields.into_iter().collect();
-        fields.sort_by_key(|(_, class)| *class);
         Self {
             recipient: disclosure.recipient,
-            fields: fields.into_iter().map(|(path, class)| (path, class_in_words(class))).collect(),
+            fields: by_class(disclosure.fields),
             silent: disclosure.silent,
             warning: disclosure.warning.unwrap_or_default(),
+            unticked: form.ticked("asked") && !form.ticked("agreed"),
             name: form.get("agreed-by").to_owned(),
         }
     }
@@ -123,7 +124,7 @@ pub(crate) async fn save(visitor: Visitor, Path((app, endpoint)): Path<(String, 
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
     let withdraws = form.get("go") == "withdraw";
     let wanted = if withdraws { Patch::Clear } else { agreed(&form) };
-    let mut problem = "Tick the box to confirm who gets this data.".to_owned();
+    let mut problem = String::new();
     if wanted != Patch::Keep {
         let extras = EndpointExtras { student_data: wanted, ..EndpointExtras::default() };
         match visitor
@@ -154,7 +155,7 @@ struct Recipient {
     purpose: String,
     on: bool,
     events: String,
-    fields: Vec<(String, &'static str)>,
+    fields: Vec<(&'static str, Vec<String>)>,
     silent: usize,
     consent: ConsentShown,
 }

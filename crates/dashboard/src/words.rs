@@ -28,6 +28,11 @@ impl When {
         };
         Self { iso, exact, near }
     }
+    /// Something that is planned; what should have begun by now is due.
+    pub(crate) fn planned(at: Timestamp, now: Timestamp) -> Self {
+        let when = Self::new(at, now);
+        if at > now { when } else { Self { near: "now".to_owned(), ..when } }
+    }
 }
 
 /// A length of time in its largest unit.
@@ -42,8 +47,12 @@ pub(crate) fn long(d: Duration) -> String {
 }
 
 /// Milliseconds for a table.
-pub(crate) fn millis(ms: u32) -> String {
-    if ms < 10_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
+pub(crate) fn millis(ms: impl Into<u64>) -> String {
+    match ms.into() {
+        0 => "under 1 ms".to_owned(),
+        ms @ 1..1_000 => format!("{ms} ms"),
+        ms => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    }
 }
 
 /// A state: its colour, its shape and its word always come together.
@@ -53,6 +62,8 @@ pub(crate) enum Mark {
     Waiting,
     Failing,
     Failed,
+    /// Something goes on otherwise than it came.
+    Changed,
     Off,
 }
 
@@ -64,6 +75,7 @@ impl Mark {
             Self::Waiting => "waiting",
             Self::Failing => "failing",
             Self::Failed => "failed",
+            Self::Changed => "changed",
             Self::Off => "off",
         }
     }
@@ -167,6 +179,7 @@ mod tests {
         let near = |seconds| When::new(now.minus(Duration::from_secs(seconds)), now).near;
         assert_eq!([near(1), near(30), near(180), near(7_300)], ["just now", "30 s ago", "3 min ago", "2 h ago"]);
         assert_eq!(When::new(now.plus(Duration::from_secs(240)), now).near, "in 4 min");
+        assert_eq!(When::planned(now.minus(Duration::from_secs(30)), now).near, "now");
         assert_eq!(When::new(now, now).exact, "2026-05-01 12:00:00 UTC");
     }
 

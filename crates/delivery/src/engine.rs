@@ -8,7 +8,7 @@ use crate::{
     jws::Signers,
     lane::{Lane, Limits, Next, Seat, is_fresh},
     prepare::Prepared,
-    rate::Rate,
+    rate::{Pace, Rate},
     report::Reporter,
     timers::Timers,
 };
@@ -428,15 +428,18 @@ impl Shared {
             Some(e) if e.options.transport == Transport::Sqs => self.parts.settings.concurrency.min(QUEUE_CONCURRENCY),
             _ => self.parts.settings.concurrency,
         };
-        let concurrency = endpoint.and_then(|e| e.options.concurrency).unwrap_or(usual);
-        Limits { concurrency: usize::from(concurrency.max(1)), rate: endpoint.and_then(|e| e.throttle_rate) }
+        // What somebody asked for is kept by all nodes together; what is usual protects a node, and is its own.
+        let nodes = self.store.nodes();
+        let concurrency = endpoint.and_then(|e| e.options.concurrency).map_or(usual, |asked| asked / nodes);
+        let rate = endpoint.and_then(|e| e.throttle_rate).map(|rate| Pace::share(rate, nodes));
+        Limits { concurrency: usize::from(concurrency.max(1)), rate }
     }
 
     /// Until when an application's own rate holds a delivery back.
     pub(crate) fn application_waits(&self, entry: &AppEntry, now: Timestamp) -> Option<Timestamp> {
-        let rate = entry.application.throttle_rate?;
+        let pace = Pace::share(entry.application.throttle_rate?, self.store.nodes());
         let mut rates = self.app_rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.entry(entry.application.key).or_default().take(rate, now).err()
+        rates.entry(entry.application.key).or_default().take(pace, now).err()
     }
 
     /// Takes due deliveries of a lane out of the table; cancels them if the endpoint is gone.

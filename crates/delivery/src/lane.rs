@@ -1,7 +1,7 @@
 //! An endpoint's lane: what of it is in memory, what may go next, what must wait and until when. Pure; the engine acts.
 
 use crate::{
-    rate::Rate,
+    rate::{Pace, Rate},
     timers::{Turn, Wake},
 };
 use domain::{
@@ -51,8 +51,8 @@ pub(crate) enum Next {
 pub(crate) struct Limits {
     /// Requests at the same time.
     pub(crate) concurrency: usize,
-    /// Deliveries per second.
-    pub(crate) rate: Option<u16>,
+    /// How often one may go.
+    pub(crate) rate: Option<Pace>,
 }
 
 pub(crate) struct Lane {
@@ -379,7 +379,7 @@ mod tests {
     fn companions_take_no_place_and_keep_to_kind_size_and_rate() {
         let mut lane = Lane::new(TO);
         // A tenth of a second's worth at once: five.
-        let limits = Limits { concurrency: 1, rate: Some(50) };
+        let limits = Limits { concurrency: 1, rate: Some(Pace::share(50, 1)) };
         for n in 0..8 {
             lane.push(job(n, 0));
         }
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn a_rate_is_kept_and_a_lane_with_nothing_to_do_can_be_forgotten() {
         let mut lane = Lane::new(TO);
-        let limits = Limits { concurrency: 4, rate: Some(2) };
+        let limits = Limits { concurrency: 4, rate: Some(Pace::share(2, 1)) };
         lane.push(job(1, 0));
         lane.push(job(2, 0));
         assert!(matches!(lane.next(at(1), limits), Next::Send(_)));

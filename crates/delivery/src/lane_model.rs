@@ -2,6 +2,7 @@
 //! engine and the store: it hands over, claims, finishes, fails, puts back, clears, and lets the clock pass or jump.
 
 use crate::lane::{Lane, Limits, Next, Seat, TryResult, WINDOW, is_fresh};
+use crate::rate::Pace;
 use crate::timers::Timers;
 use bytes::Bytes;
 use domain::{AppKey, DeliveryRef, EndpointKey, EndpointRef, EventTypeName, Ksuid, MessageId, MessageMeta};
@@ -78,6 +79,7 @@ struct Model {
     lane: Lane,
     timers: Timers,
     limits: Limits,
+    rate: Option<u16>,
     now: Timestamp,
     /// How often the clock stepped back: over such a step a rate cannot be measured.
     steps_back: usize,
@@ -131,7 +133,8 @@ impl Model {
         Self {
             lane: Lane::new(TO),
             timers: Timers::default(),
-            limits: Limits { concurrency, rate },
+            limits: Limits { concurrency, rate: rate.map(|rate| Pace::share(rate, 1)) },
+            rate,
             now: Timestamp::from_micros(1_800_000_000_000_000),
             steps_back: 0,
             stepped_back: 0,
@@ -358,7 +361,7 @@ impl Model {
     }
 
     fn rate_was_kept(&self) {
-        let Some(rate) = self.limits.rate else { return };
+        let Some(rate) = self.rate else { return };
         let most = usize::from(rate) + usize::from(rate) / 10;
         for (i, (step, begin)) in self.sent_at.iter().enumerate() {
             let end = begin.plus(Duration::from_secs(1));

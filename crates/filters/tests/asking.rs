@@ -15,7 +15,7 @@ use std::{
 };
 use store::{Ids, MainKey, Store, sqlite::Sqlite};
 use tempfile::TempDir;
-use testkit::{ManualClock, Receiver, Reply};
+use testkit::{ManualClock, Place, Receiver, Reply};
 
 struct World {
     filters: Filters,
@@ -79,11 +79,12 @@ async fn what_comes_behind_a_halt_is_not_waited_for_but_what_comes_before_is() {
     let hangs = Receiver::start().await.always(Reply::Hang);
     let halting = webfilter(1, &quick.url(), |s| s.on_4xx.halts = true);
     let slow = webfilter(2, &hangs.url(), |s| s.deadline_ms = Some(300));
+    let endless = webfilter(3, &hangs.url(), |s| s.deadline_ms = Some(60_000));
 
     let began = Instant::now();
-    let run = world.filters.run(question(&[halting.clone(), slow.clone()])).await;
+    let run = world.filters.run(question(&[halting.clone(), endless])).await;
     assert_eq!((run.outcome, run.report.answers[1].result), (Outcome::Halt, ReadingResult::Unneeded));
-    assert!(began.elapsed() < Duration::from_millis(250), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 
     let run = world.filters.run(question(&[slow, halting])).await;
     let results: Vec<_> = run.report.answers.iter().map(|a| a.result).collect();
@@ -94,10 +95,8 @@ async fn what_comes_behind_a_halt_is_not_waited_for_but_what_comes_before_is() {
 #[tokio::test]
 async fn a_receiver_that_is_down_is_paused_probed_and_taken_back() {
     let world = world().await;
-    let receiver = Receiver::start().await;
-    let (address, url) = (receiver.address(), receiver.url());
-    drop(receiver);
-    let asked = [webfilter(1, &url, |_| {})];
+    let place = Place::take();
+    let asked = [webfilter(1, &format!("http://{}/", place.address()), |_| {})];
     let results = async |times: usize| {
         let mut results = Vec::new();
         for _ in 0..times {
@@ -109,7 +108,7 @@ async fn a_receiver_that_is_down_is_paused_probed_and_taken_back() {
     assert_eq!(results(7).await, [Failed, Failed, Failed, Failed, Failed, Paused, Paused]);
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(results(2).await, [Failed, Paused], "a probe, then a longer pause");
-    let _back = Receiver::start_on(address).await;
+    let _back = Receiver::start_on(&place).await;
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(results(1).await, [Paused]);
     world.clock.advance(Duration::from_secs(1));

@@ -310,6 +310,10 @@ pub trait Queue: Send + Sync {
     fn id_slot(&self) -> Option<u8> {
         None
     }
+    /// How many nodes share what is to be done, this one included: at least 1.
+    fn nodes(&self) -> u16 {
+        1
+    }
     /// This node stops: whatever it still holds is for others.
     async fn leave(&self) -> Result<(), StoreError> {
         Ok(())

@@ -11,5 +11,5 @@ pub mod receiver;
 pub mod tls;
 
 pub use clock::ManualClock;
-pub use receiver::{Received, Receiver, Reply};
+pub use receiver::{Place, Received, Receiver, Reply};
 pub use tls::{Authority, Identity, Validity};

@@ -6,7 +6,7 @@ import { launch } from "./browser.js";
 export async function signedIn(server) {
   const browser = await launch();
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000);
   await page.goto(server.signInLink(server.url));
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/applications");

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 
 /** Calls `read` until it gives something true, and returns that. */
-export async function eventually(read, what = "it did not come true", timeout = 10_000) {
+export async function eventually(read, what = "it did not come true", timeout = 30_000) {
   const deadline = Date.now() + timeout;
   for (;;) {
     const value = await read();

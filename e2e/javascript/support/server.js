@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { randomBytes, webcrypto } from "node:crypto";
+import { randomBytes, randomInt, webcrypto } from "node:crypto";
 
 // The SDK wants the global that Node has since version 19.
 globalThis.crypto ??= webcrypto;
@@ -14,12 +14,16 @@ globalThis.crypto ??= webcrypto;
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const binary = process.env.SCHOOLBELL_BIN ?? join(root, "target/debug/schoolbell");
 
+/** Below those that the system hands out by itself, so that nothing takes it while the server is down. */
 async function freePort() {
-  const probe = createServer();
-  await new Promise((done) => probe.listen(0, "127.0.0.1", done));
-  const { port } = probe.address();
-  await new Promise((done) => probe.close(done));
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 26_000);
+    const probe = createServer();
+    const free = await new Promise((done) => probe.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true)));
+    if (!free) continue;
+    await new Promise((done) => probe.close(done));
+    return port;
+  }
 }
 
 /** Runs `schoolbell serve` and waits for the line that says where it listens. `more` adds settings, made from its address. */
@@ -37,7 +41,7 @@ export async function startServer(more = () => []) {
   const start = () => new Promise((listening, failed) => {
     child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, ...database, ...settings], { cwd: folder, env });
     log = "";
-    const timer = setTimeout(() => failed(new Error(`the server did not say where it listens\n${log}`)), 30_000);
+    const timer = setTimeout(() => failed(new Error(`the server did not say where it listens\n${log}`)), 60_000);
     const settle = (outcome, value) => (clearTimeout(timer), outcome(value));
     child.on("error", (error) => settle(failed, error));
     child.on("exit", (code) => settle(failed, new Error(`the server ended with ${code}\n${log}`)));

@@ -9,8 +9,8 @@ import httpx
 import jwt
 
 
-def eventually(read: Callable[[], Any], timeout: float = 10.0, what: str = "it did not come true") -> Any:
-    """Calls `read` until it gives something true, and returns that."""
+def eventually(read: Callable[[], Any], timeout: float = 30.0, what: str = "it did not come true") -> Any:
+    """Calls `read` until it gives something true, and returns that. The time is for the slowest machine there is."""
     deadline = time.monotonic() + timeout
     while True:
         value = read()
@@ -52,7 +52,7 @@ class Api:
         self.organization = organization
         self._secret = secret
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20, verify=False)
+        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=30, verify=False)
 
     def with_token(self, token: str | None) -> "Api":
         return Api(self.base, token, self.organization, self._secret)
@@ -108,7 +108,7 @@ class Api:
         return _made(self.get(f"/app/{app}/endpoint/{endpoint}/secret"), 200)["key"]
 
     def attempts(
-        self, app: str, msg: str, count: int = 1, timeout: float = 10.0, **params: Any
+        self, app: str, msg: str, count: int = 1, timeout: float = 30.0, **params: Any
     ) -> "list[dict[str, Any]]":
         """The attempts of a message, newest first, once there are at least so many."""
 

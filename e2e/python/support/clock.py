@@ -5,6 +5,10 @@ import struct
 import subprocess
 from pathlib import Path
 
+from .api import Api
+from .receiver import Receiver
+from .server import Server
+
 SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86400
 
 # Why tests that need this are skipped, if they are.
@@ -33,3 +37,23 @@ class MovedClock:
 
     def environment(self) -> "dict[str, str]":
         return {"LD_PRELOAD": str(self._library), "CLOCK_SHIFT": str(self._file)}
+
+
+class Hours:
+    """A server for which hours pass when a test says so, so that no test waits for a retry or hurries before one."""
+
+    def __init__(self, clock: MovedClock, server: Server, receiver: Receiver):
+        self.clock, self.server, self.receiver = clock, server, receiver
+        self.passed = 0
+
+    def pass_by(self, api: Api, hours: int = 2) -> None:
+        """Lets hours pass, and waits until the server has seen to whatever became due meanwhile."""
+        witness = self.receiver.hook()
+        witness.respond(500, 200)
+        app = api.app()["id"]
+        api.endpoint(app, witness.url, retrySchedule=["1h"])
+        api.attempts(app, api.send(app)["id"])
+        self.passed += hours
+        self.clock.shift(self.passed * HOUR)
+        # Due after everything that waited for an hour before.
+        witness.wait(2)

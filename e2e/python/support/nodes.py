@@ -14,8 +14,8 @@ from .server import new_organization
 class Producer(threading.Thread):
     """Publishes to one node after the other, each event until it is accepted."""
 
-    def __init__(self, apis, app, pause=0.005):
-        super().__init__(daemon=True)
+    def __init__(self, apis, app, pause=0.005, name="event"):
+        super().__init__(daemon=True, name=name)
         self.apis, self.app, self.pause = apis, app, pause
         self.accepted: dict[str, float] = {}
         self.statuses: Counter = Counter()
@@ -26,7 +26,7 @@ class Producer(threading.Thread):
         serial = 0
         while not self.ended.is_set():
             serial += 1
-            body = {"eventType": "a.b", "payload": {"n": serial}, "eventId": f"event-{serial}"}
+            body = {"eventType": "a.b", "payload": {"n": serial}, "eventId": f"{self.name}-{serial}"}
             while not self.ended.is_set():
                 api = self.apis[(serial + sum(self.statuses.values())) % len(self.apis)]
                 begun = time.monotonic()

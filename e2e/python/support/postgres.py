@@ -10,6 +10,8 @@ import tempfile
 import threading
 from urllib.parse import urlsplit, urlunsplit
 
+from .ports import free_port
+
 VARIABLE = "SCHOOLBELL_TEST_POSTGRES"
 MISSING = None if os.environ.get(VARIABLE) else f"{VARIABLE} is not set; scripts/test starts a server and sets it"
 
@@ -52,7 +54,8 @@ class Database:
 class Cluster:
     """A server of its own, for tests that stop it. It syncs, as in earnest."""
 
-    def __init__(self, data: "str | None" = None, **settings: str):
+    def __init__(self, data: "str | None" = None, env: "dict[str, str] | None" = None, **settings: str):
+        self.env = {**os.environ, **(env or {})}
         self.bin = os.path.dirname(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1])
         self.folder = tempfile.mkdtemp(prefix="schoolbell-cluster-")
         # Elsewhere: a disk of its own, its log of changes apart from it.
@@ -65,9 +68,7 @@ class Cluster:
         if self.as_user and data:
             shutil.chown(data, "nobody", "nogroup")
         self._run("initdb", "-D", self.data, "--waldir", f"{self.folder}/wal", "-U", "schoolbell", "-A", "trust", "-E", "UTF8")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.url = f"postgres://schoolbell@127.0.0.1:{self.port}/postgres"
         given = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.folder, **settings}
         self.options = " ".join(f"-c {name}={value}" for name, value in given.items())
@@ -76,9 +77,18 @@ class Cluster:
     def _run(self, command: str, *arguments: str) -> None:
         done = subprocess.run(
             [*self.as_user, f"{self.bin}/{command}", *arguments],
-            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120,
+            cwd=self.folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file beside the tables, such as a key: for the server's user only."""
+        path = os.path.join(self.data, name)
+        with open(path, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+        if self.as_user:
+            shutil.chown(path, "nobody", "nogroup")
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", self.data, "-l", f"{self.folder}/log", "-o", self.options, "-w", "start")

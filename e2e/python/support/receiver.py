@@ -64,7 +64,7 @@ class Hook:
             self._changed.notify_all()
         return self.answer(request)
 
-    def wait(self, count: int = 1, timeout: float = 10.0) -> "list[Received]":
+    def wait(self, count: int = 1, timeout: float = 30.0) -> "list[Received]":
         """Waits until so many requests have arrived and returns all of them."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: len(self.received) >= count, timeout)

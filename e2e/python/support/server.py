@@ -4,16 +4,16 @@ import os
 import resource
 import secrets
 import signal
-import socket
 import string
 import subprocess
 import time
 from pathlib import Path
 
 from . import postgres
+from .ports import free_port
 
-START_TIMEOUT = 30.0
-STOP_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
 
 # What most tests run with: receivers on loopback are allowed and retries follow at once.
 DEFAULT_OPTIONS = {
@@ -36,12 +36,6 @@ def binary() -> str:
     if not os.access(path, os.X_OK):
         raise RuntimeError(f"{path} is not there: build it with `cargo build --bin schoolbell` or set SCHOOLBELL_BIN")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def new_organization() -> str:
@@ -145,7 +139,7 @@ class Server:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             **kwargs,
         )
 

@@ -1,7 +1,6 @@
 //! Starts and ends the real binary on a free port and in a folder of its own.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -28,12 +27,8 @@ impl Server {
     /// Starts it and waits for the line that says where it listens.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the database");
-        let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = probe.local_addr().expect("the port's number").to_string();
-        drop(probe);
-        let url = format!("http://{address}");
         let mut process = command(folder.path())
-            .args(["serve", "--listen", &address, "--allow-subnets", "127.0.0.0/8"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--allow-subnets", "127.0.0.0/8"])
             .args(["--retry-schedule", "1ms,1ms", "--request-timeout", "2s"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -42,7 +37,8 @@ impl Server {
         let mut lines = BufReader::new(process.stdout.take().expect("its output is piped")).lines();
         let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await;
         let line = line.expect("it listens within 30 s").expect("its output is text").unwrap_or_default();
-        assert!(line.contains(&url), "it did not say where it listens, but: {line}");
+        let url = line.split(' ').find(|word| word.starts_with("http://"));
+        let url = url.unwrap_or_else(|| panic!("it did not say where it listens, but: {line}")).to_owned();
         // Whoever writes to a pipe that nobody reads blocks at last.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { url, folder, _process: process }

@@ -1,6 +1,7 @@
 //! One module for each command. A command reads its flags, wires what it needs, and says what it did.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod import;
@@ -27,6 +28,9 @@ pub(crate) enum Failure {
     /// Something else went wrong.
     #[error("{0}")]
     Other(String),
+    /// Somebody stopped it before it was done.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Failure {
@@ -39,6 +43,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Other(_) => 1,
+            Self::Interrupted => 130,
         }
     }
 }

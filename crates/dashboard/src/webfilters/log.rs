@@ -22,7 +22,7 @@ const PAGE: usize = 50;
 pub(super) fn mark_of(outcome: Outcome) -> (Mark, &'static str) {
     match outcome {
         Outcome::Pass => (Mark::Delivered, "Passed"),
-        Outcome::Change => (Mark::Waiting, "Changed"),
+        Outcome::Change => (Mark::Changed, "Changed"),
         Outcome::Raise => (Mark::Failing, "Refused"),
         Outcome::Halt => (Mark::Failed, "Halted"),
     }

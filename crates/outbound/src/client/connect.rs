@@ -339,7 +339,10 @@ mod tests {
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Bound, so that nobody else gets it, and not listening.
+        let quiet = tokio::net::TcpSocket::new_v4().unwrap();
+        quiet.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let closed = quiet.local_addr().unwrap();
         let open = listener.local_addr().unwrap();
         assert_eq!(connect_any(&[closed, closed, open]).await.unwrap().peer_addr().unwrap(), open);
         assert_eq!(connect_any(&[closed, closed]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);

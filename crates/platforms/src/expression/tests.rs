@@ -391,7 +391,7 @@ fn bombs_are_stopped() {
             eprintln!("{took:>10.1?} {} {}", if stopped { "stopped" } else { "RAN" }, &source[..source.len().min(60)]);
             assert!(stopped, "{source} ran to its end");
             // Generous: unoptimised, and other tests run beside it.
-            assert!(took < std::time::Duration::from_secs(20), "{source} took {took:?}");
+            assert!(took < std::time::Duration::from_secs(60), "{source} took {took:?}");
         }
     });
 }

@@ -28,7 +28,8 @@ fn instruqt_payloads_go_out_as_they_came_in() {
         let event_type = value["type"].as_str().unwrap();
         let entry = platform.event_type(&domain::EventTypeName::new(event_type).unwrap()).unwrap();
         assert_eq!(entry.validator().validate(&value), Ok(()), "{name}");
-        let rendered = render(&input("instruqt", platform.defaults().format), &meta(event_type), &payload).unwrap();
+        let rendered =
+            render(&input("instruqt", platform.defaults().options.format), &meta(event_type), &payload).unwrap();
         assert_eq!(rendered.body, payload);
     }
 }
@@ -177,7 +178,7 @@ fn recorded_classes_are_what_is_played() {
         let mut lines = Vec::new();
         for step in crate::simulate::simulate(preset, seed, start).unwrap().take(steps) {
             let meta = domain::MessageMeta { event_type: step.event_type, ..meta("x") };
-            let rendered = render(&input(platform, preset.defaults().format), &meta, &step.payload).unwrap();
+            let rendered = render(&input(platform, preset.defaults().options.format), &meta, &step.payload).unwrap();
             // All of them have the sample's id: give each its own.
             let line = text(&rendered).replace(&meta.id.to_string(), &format!("msg_{:027}", lines.len() / 2));
             lines.push(line);

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{Branding, Directory, EventTypeFilter, OrganizationOptions, StoreError};
 use domain::{
-    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointOptions, EventType,
-    EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret, Secrets,
-    StudentDataConfirmation, Timestamp,
+    BodySecret, BodySigning, Channel, Cursor, DeactivateAfter, DisabledBecause, Encoding, EndpointDefaults,
+    EndpointOptions, EventType, EventTypeName, Format, Header, IdOrUid, Ksuid, Order, PageQuery, Retention, Secret,
+    Secrets, StudentDataConfirmation, Timestamp,
     application::ApplicationOptions,
     lti::{ContextType, SharedSecret, Subscription, SubscriptionId, ToolGuid},
     queue::{QueueKey, Transport},
@@ -43,6 +43,10 @@ pub async fn an_application_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
     new.options = ApplicationOptions {
         platform: Some("instruqt".into()),
         retry_schedule: Some("1ms,2h".parse().unwrap()),
+        endpoint_defaults: Some(EndpointDefaults {
+            options: EndpointOptions { format: Format::Thin, concurrency: Some(3), ..EndpointOptions::default() },
+            body_secret: true,
+        }),
         retention: Retention { payload_days: Some(3), attempt_days: None },
         public_catalogue: true,
     };

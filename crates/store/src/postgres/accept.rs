@@ -1,7 +1,7 @@
 //! Storing messages with their deliveries: many in one transaction, as one statement per table.
 
 use super::{
-    connect::Conn,
+    connect::{Conn, Params},
     locks,
     rows::{self, message_columns, set_to_json, tag_column},
 };
@@ -29,6 +29,13 @@ const INSERT_DELIVERIES: &str = "INSERT INTO delivery
                 AND o.order_key IS NOT NULL AND o.state IN (0, 1, 5)) THEN 5::smallint ELSE n.state END AS state) s";
 const INSERT_TAGS: &str = "INSERT INTO message_tag (app, tag, message)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])";
+/// The same where no delivery waits for an earlier one of its order key.
+pub(super) const INSERT_PLAIN_DELIVERIES: &str = "INSERT INTO delivery
+    (app, endpoint, message, due_at, lease, tries, state, queue, trigger)
+    SELECT app, endpoint, message, due_at,
+        CASE WHEN state = 1 THEN (SELECT id FROM node WHERE id = $1 AND NOT gone) END, 0, state, 0, 0
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[])
+            AS n (app, endpoint, message, due_at, state)";
 const TAKE_EVENT_IDS: &str = "INSERT INTO event_id (app, event_id, message)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS n (app, event_id, message)
     ORDER BY app, event_id COLLATE \"C\" ON CONFLICT (app, event_id) DO NOTHING RETURNING message";
@@ -56,7 +63,7 @@ const BY_EVENT_ID: &str = concat!(
 const IS_STORED: &str = "SELECT 1 FROM message WHERE app = $1 AND key = $2 AND tail = $3";
 
 /// What a connection that accepts has to know before its first pipeline.
-pub(super) const STATEMENTS: &[&str] = &[INSERT_MESSAGES, INSERT_DELIVERIES, INSERT_TAGS];
+pub(super) const STATEMENTS: &[&str] = &[INSERT_MESSAGES, INSERT_PLAIN_DELIVERIES, INSERT_TAGS];
 
 /// Stores messages in one transaction. `results` says what became of each as soon as the commit is on its way, so that
 /// whoever loses the connection then knows what to ask for ([`is_stored`]).
@@ -76,7 +83,7 @@ pub(super) async fn accept_all(
             biased;
             conn.batch("BEGIN"),
             messages.insert(conn),
-            deliveries.insert(conn, lease),
+            deliveries.insert_plain(conn, lease),
             insert_tags(conn, accepts, &all),
             conn.batch("COMMIT"),
         )?;
@@ -362,6 +369,15 @@ impl<'a> Deliveries<'a> {
         self.due_at.push(meta.created_at.as_micros());
         self.states.push(state);
         self.order_keys.push(order_key);
+    }
+
+    async fn insert_plain(&self, conn: &Conn, lease: i64) -> Result<(), StoreError> {
+        if self.apps.is_empty() {
+            return Ok(());
+        }
+        let Self { apps, endpoints, messages, due_at, states, .. } = self;
+        let values: Params<'_> = &[&lease, apps, endpoints, messages, due_at, states];
+        conn.execute(INSERT_PLAIN_DELIVERIES, values).await.map(|_| ())
     }
 
     async fn insert(&self, conn: &Conn, lease: i64) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use super::{
     Postgres,
     messages::Sieve,
-    rows::{self, Bounds, corrupt, in_range},
+    rows::{self, Bounds, corrupt, in_range, these_keys},
 };
 use crate::{
     error::StoreError,
@@ -45,8 +45,10 @@ macro_rules! select {
             "SELECT a.key, a.tail, m.key, m.tail, e.id, a.url, a.at, a.status, a.trigger, a.response_status,
              a.duration_ms, a.reason, ",
             $response,
-            " FROM unnest($2::bigint[]) AS k JOIN attempt a ON a.app = $1 AND a.key = k
-             JOIN message m ON m.app = $1 AND m.key = a.message JOIN endpoint e ON e.app = $1 AND e.key = a.endpoint"
+            " FROM ",
+            these_keys!(),
+            " JOIN attempt a ON a.app = k.app AND a.key = k.key JOIN message m ON m.app = a.app AND m.key = a.message
+              JOIN endpoint e ON e.app = a.app AND e.key = a.endpoint"
         )
     };
 }

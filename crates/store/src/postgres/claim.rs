@@ -4,7 +4,7 @@ use super::{
     Postgres, locks,
     pool::{Pool, Tx},
     record::release_first_held,
-    rows::{self, message_columns},
+    rows::{self, message_columns, these_deliveries, these_keys},
 };
 use crate::{
     error::StoreError,
@@ -19,23 +19,31 @@ const DUE: &str = "SELECT d.message, d.tries, d.trigger, octet_length(m.payload)
           WHERE app = $1 AND endpoint = $2 AND queue = $3 AND due_at <= $4 AND state = 0
           ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED) d
     LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.due_at, d.message";
-const LEASE: &str = "UPDATE delivery SET state = 1, lease = (SELECT id FROM node WHERE id = $4 AND NOT gone)
-    FROM unnest($3::bigint[]) AS k
-    WHERE app = $1 AND endpoint = $2 AND message = k";
-const CANCEL_WITHOUT_PAYLOAD: &str = "UPDATE delivery SET state = 4, due_at = NULL, again = false
-    FROM unnest($3::bigint[]) AS k
-    WHERE app = $1 AND endpoint = $2 AND message = k";
-const CONTENT: &str = concat!(
+pub(super) const LEASE: &str = concat!(
+    "UPDATE delivery d SET state = 1, lease = (SELECT id FROM node WHERE id = $4 AND NOT gone) FROM ",
+    these_deliveries!(),
+    " WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message"
+);
+const CANCEL_WITHOUT_PAYLOAD: &str = concat!(
+    "UPDATE delivery d SET state = 4, due_at = NULL, again = false FROM ",
+    these_deliveries!(),
+    " WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message"
+);
+pub(super) const CONTENT: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", m.payload FROM unnest($2::bigint[]) AS k JOIN message m ON m.app = $1 AND m.key = k"
+    ", m.payload FROM ",
+    these_keys!(),
+    " JOIN message m ON m.app = k.app AND m.key = k.key"
 );
 const NEXT_DUE: &str = "SELECT least(
     (SELECT due_at FROM delivery WHERE app = $1 AND endpoint = $2 AND queue = 0 AND state = 0 ORDER BY due_at LIMIT 1),
     (SELECT due_at FROM delivery WHERE app = $1 AND endpoint = $2 AND queue = 1 AND state = 0 ORDER BY due_at LIMIT 1))";
-const GIVE_BACK: &str = "UPDATE delivery d SET state = 0, lease = NULL
-    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (app, endpoint, message)
-    WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message AND d.state = 1 AND d.lease = $1
+/// The lease stands among the keys for the reason that [`these_keys`] gives.
+pub(super) const GIVE_BACK: &str = "UPDATE delivery d SET state = 0, lease = NULL
+    FROM (SELECT app, endpoint, message, $1::bigint AS lease, 1::smallint AS sending
+          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n (app, endpoint, message) OFFSET 0) AS k
+    WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message AND d.state = k.sending AND d.lease = k.lease
     RETURNING d.app, d.endpoint";
 /// One step in the index for each endpoint, however much waits there.
 const BACKLOG: &str = "WITH RECURSIVE lane (app, endpoint) AS (
@@ -77,11 +85,13 @@ const CANCELLABLE: &str = "(SELECT message, order_key FROM delivery
         LIMIT $4)
     LIMIT $4";
 /// A manual try of a settled delivery leaves it as it was.
-const CANCEL: &str = "UPDATE delivery SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
+const CANCEL: &str = concat!(
+    "UPDATE delivery d SET due_at = NULL, lease = NULL, resume_state = NULL, resume_due = NULL,
         again = false, trigger = 0,
-        state = CASE WHEN trigger = 1 AND resume_state IN (2, 3) THEN resume_state ELSE 4 END
-    FROM unnest($3::bigint[]) AS k
-    WHERE app = $1 AND endpoint = $2 AND message = k AND state IN (0, 5)";
+        state = CASE WHEN trigger = 1 AND resume_state IN (2, 3) THEN resume_state ELSE 4 END FROM ",
+    these_deliveries!(),
+    " WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message AND d.state IN (0, 5)"
+);
 
 /// Endpoints asked for at once.
 const LANES: i64 = 1000;

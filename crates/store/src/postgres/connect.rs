@@ -1,32 +1,36 @@
 //! Connections: how one is made, what every session is told, and how statements run on it.
 
-use super::{failed, tls::Tls};
+use super::{
+    failed,
+    tls::{Peer, Tls},
+};
 use crate::error::StoreError;
 use futures_util::{StreamExt as _, stream};
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::AbortHandle};
-use tokio_postgres::{AsyncMessage, Client, Config, Row, SimpleQueryMessage, Statement, config::SslMode, types::ToSql};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
+use tokio_postgres::{AsyncMessage, Client, Config, Row, SimpleQueryMessage, Statement, types::ToSql};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the network may leave bytes unanswered before the connection counts as cut.
 const SILENCE: Duration = Duration::from_secs(10);
 /// What every session is told. Statistics of a queue are always of yesterday, when it was empty or full: plans are made
-/// once, by index, as for large tables. Accepted means on disk, whatever the server's own default is.
+/// by index, as for large tables, and kept ([`Conn::replan`]). Accepted means on disk, whatever the server's own default is.
 const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
     SET enable_mergejoin = off; SET enable_bitmapscan = off; SET jit = off; SET client_min_messages = warning;
     SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '30s';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
-/// The notification of a node that leaves its work to the others.
-pub(super) const LEFT: &str = "left";
+/// The notification of a node that came, or that leaves its work to the others.
+pub(super) const COMPANY: &str = "company";
 
 /// Where the database is, and how to speak to it.
 #[derive(Clone)]
@@ -39,9 +43,7 @@ impl Address {
     /// Reads `postgres://…`.
     pub(super) fn read(url: &str) -> Result<Self, StoreError> {
         let wrong = |e: &dyn std::fmt::Display| StoreError::Unavailable(format!("DATABASE is not understood: {e}"));
-        // The two modes that the driver does not know.
-        let verify = url.contains("sslmode=verify-full") || url.contains("sslmode=verify-ca");
-        let url = url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
+        let (url, peer) = whom_to_trust(url);
         let mut config: Config = url.parse().map_err(|e| wrong(&e))?;
         if config.get_user().is_none() || config.get_hosts().is_empty() {
             return Err(wrong(
@@ -52,7 +54,7 @@ impl Address {
             config.application_name("schoolbell");
         }
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(SILENCE).keepalives_idle(SILENCE);
-        let tls = Tls::new(verify && config.get_ssl_mode() == SslMode::Require).map_err(|e| wrong(&e))?;
+        let tls = Tls::new(&peer).map_err(|e| wrong(&e))?;
         Ok(Self { config, tls })
     }
 
@@ -62,13 +64,13 @@ impl Address {
         let late = |_| StoreError::Unavailable("PostgreSQL did not answer within 5 seconds".into());
         let (client, mut connection) =
             tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?.map_err(failed)?;
-        let (rung, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (bell, leaving) = (rung.clone(), left.clone());
+        let (rung, company) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (bell, nodes) = (rung.clone(), company.clone());
         let driver = tokio::spawn(async move {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
                 match message {
-                    AsyncMessage::Notification(n) if n.payload() == LEFT => leaving.notify_one(),
+                    AsyncMessage::Notification(n) if n.payload() == COMPANY => nodes.notify_one(),
                     AsyncMessage::Notification(_) => bell.notify_one(),
                     AsyncMessage::Notice(notice) => tracing::debug!(%notice, "PostgreSQL says"),
                     _ => {}
@@ -82,12 +84,59 @@ impl Address {
             statements: Mutex::default(),
             driver: driver.abort_handle(),
             rung,
-            left,
+            company,
             spoilt: AtomicBool::new(false),
+            planned: Mutex::new(Instant::now()),
         };
         conn.batch(SESSION).await?;
         Ok(conn)
     }
+}
+
+/// Takes out of an address what the driver does not know of `sslmode`, and `sslrootcert`.
+fn whom_to_trust(url: &str) -> (String, Peer) {
+    let Some((address, query)) = url.split_once('?') else { return (url.to_owned(), Peer::Anybody) };
+    let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
+    for pair in query.split('&') {
+        match pair.split_once('=') {
+            Some(("sslmode", value)) => mode = Some(value),
+            Some(("sslrootcert", path)) => roots = Some(percent_decoded(path)),
+            _ => rest.push(pair.to_owned()),
+        }
+    }
+    let roots = roots.filter(|path| path != "system").map(PathBuf::from);
+    let peer = match (mode, roots) {
+        (Some("verify-full"), Some(roots)) => Peer::Signed { roots, named: true },
+        (Some("require" | "verify-ca"), Some(roots)) => Peer::Signed { roots, named: false },
+        (Some("verify-full" | "verify-ca"), None) => Peer::Known,
+        _ => Peer::Anybody,
+    };
+    match mode {
+        Some("verify-full" | "verify-ca") => rest.push("sslmode=require".to_owned()),
+        Some(mode) => rest.push(format!("sslmode={mode}")),
+        None => {}
+    }
+    let url = if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
+    (url, peer)
+}
+
+/// `%2F` is `/`. What is no escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).map(|hex| u8::from_str_radix(hex, 16)) {
+            Some(Ok(byte)) => {
+                decoded.push(byte);
+                decoded.extend(&part.as_bytes()[2..]);
+            }
+            _ => {
+                decoded.push(b'%');
+                decoded.extend(part.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// One session with its prepared statements.
@@ -97,10 +146,12 @@ pub(super) struct Conn {
     driver: AbortHandle,
     /// Rings when something changed, and when the connection ended.
     pub(super) rung: Arc<Notify>,
-    /// Rings when a node left its work to the others.
-    pub(super) left: Arc<Notify>,
+    /// Rings when a node came, or left its work to the others.
+    pub(super) company: Arc<Notify>,
     /// Whether it must not be used again.
     spoilt: AtomicBool,
+    /// When plans were thrown away last.
+    planned: Mutex<Instant>,
 }
 
 impl Drop for Conn {
@@ -122,6 +173,19 @@ impl Conn {
     pub(super) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
         self.driver.abort();
+    }
+
+    /// Throws away plans that are kept longer than this. A plan is made for the size that a table has at the moment, and
+    /// each week begins with tables of a few rows, for which reading all of them is best.
+    pub(super) async fn replan(&self, after: Duration) -> Result<(), StoreError> {
+        {
+            let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+            if planned.elapsed() < after {
+                return Ok(());
+            }
+            *planned = Instant::now();
+        }
+        self.batch("DISCARD PLANS").await
     }
 
     /// The driver's client, for what needs more than a statement.
@@ -189,6 +253,12 @@ impl Conn {
         Ok(())
     }
 
+    /// Several statements at once, and all that they answer, as text.
+    #[cfg(test)]
+    pub(super) async fn ask(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, StoreError> {
+        self.client.simple_query(sql).await.map_err(failed)
+    }
+
     /// The server's process behind it. Asked without a prepared statement, since a pooler may be in between.
     pub(super) async fn backend(&self) -> Result<i32, StoreError> {
         let answer = self.client.simple_query("SELECT pg_backend_pid()").await.map_err(failed)?;
@@ -226,6 +296,25 @@ pub(super) async fn refuse_transaction_pooler(address: &Address) -> Result<(), S
 mod tests {
     use super::*;
 
+    #[test]
+    fn who_has_to_be_at_the_other_end_is_what_libpq_means() {
+        let signed = |named| Peer::Signed { roots: "/etc/a b.pem".into(), named };
+        for (query, rest, peer) in [
+            ("", "", Peer::Anybody),
+            ("?sslmode=disable", "?sslmode=disable", Peer::Anybody),
+            ("?sslmode=require", "?sslmode=require", Peer::Anybody),
+            ("?sslmode=verify-full", "?sslmode=require", Peer::Known),
+            ("?sslmode=verify-ca&sslrootcert=system", "?sslmode=require", Peer::Known),
+            ("?sslrootcert=%2Fetc/a%20b.pem&sslmode=verify-full", "?sslmode=require", signed(true)),
+            ("?a=b&sslmode=verify-ca&sslrootcert=/etc/a%20b.pem", "?a=b&sslmode=require", signed(false)),
+            ("?sslmode=require&sslrootcert=/etc/a b.pem", "?sslmode=require", signed(false)),
+        ] {
+            let found = whom_to_trust(&format!("postgres://me@db/x{query}"));
+            assert_eq!(found, (format!("postgres://me@db/x{rest}"), peer), "{query}");
+        }
+        assert_eq!(percent_decoded("100%/%zz%4"), "100%/%zz%4");
+    }
+
     #[tokio::test]
     async fn an_address_names_a_host_and_a_user() {
         for right in [
@@ -235,7 +324,13 @@ mod tests {
         ] {
             assert!(Address::read(right).is_ok(), "{right}");
         }
-        for wrong in ["postgres://", "postgres:///db", "postgres://me@h/db?sslmode=perhaps", "sqlite:x"] {
+        for wrong in [
+            "postgres://",
+            "postgres:///db",
+            "postgres://me@h/db?sslmode=perhaps",
+            "sqlite:x",
+            "postgres://me@h/db?sslmode=verify-full&sslrootcert=/not/there",
+        ] {
             assert!(Address::read(wrong).is_err(), "{wrong}");
         }
     }

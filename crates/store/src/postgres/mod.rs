@@ -22,6 +22,8 @@ mod messages;
 mod node;
 mod partitions;
 mod people;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod purge;
 mod queue;

@@ -6,7 +6,7 @@
 //! others may take its deliveries, it has stopped.
 
 use super::{
-    connect::{Address, Conn, LEFT},
+    connect::{Address, COMPANY, Conn},
     locks,
     pool::Pool,
     rows,
@@ -20,7 +20,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering},
     },
     time::Duration,
 };
@@ -55,9 +55,13 @@ const FREE_SLOT: &str = "SELECT s FROM generate_series(0, 63) AS s WHERE NOT EXI
 const INSERT: &str = "INSERT INTO node (name, slot, version) VALUES ($1, $2, $3)
     ON CONFLICT DO NOTHING RETURNING id";
 const BEAT_ROW: &str = "UPDATE node SET seen_at = now() WHERE id = $1 AND NOT gone";
+const TELL: &str = "SELECT pg_notify('schoolbell', $1)";
 const LIVE: &str = "SELECT id FROM node WHERE NOT gone";
+/// Also one that was seen in the future, before the database's clock stepped back: whoever lives begins anew, and whoever
+/// does not must not be waited for until the clock is there again.
 const MARK_DEAD: &str = "UPDATE node SET gone = true WHERE id IN (SELECT id FROM node
-    WHERE NOT gone AND seen_at < now() - $1::text::interval FOR UPDATE SKIP LOCKED) RETURNING name";
+    WHERE NOT gone AND (seen_at < now() - $1::text::interval OR seen_at > now() + $1::text::interval)
+    FOR UPDATE SKIP LOCKED) RETURNING name";
 /// Rows of the gone keep their slot for a while: one that was only paused may still hold ids of it.
 const FORGET_DEAD: &str = "DELETE FROM node WHERE gone AND seen_at < now() - interval '10 minutes'";
 /// Numbers that hold leases without a node that lives: one step in the index for each number.
@@ -84,6 +88,8 @@ pub(super) struct Node {
     lease: watch::Sender<i64>,
     /// When the latest heartbeat that arrived was sent.
     beat: Mutex<Instant>,
+    /// How many nodes there are, this one included.
+    company: AtomicU16,
     /// Whether the engine was told that the leases are in doubt.
     doubted: AtomicBool,
     /// Rung when a look at the table is worth it.
@@ -115,12 +121,16 @@ impl Node {
         let slot = i16::try_from(slot).unwrap_or_default();
         let id = insert(&tx, name, slot).await?.ok_or_else(|| StoreError::InUse(format!("the node name {name}")))?;
         let revision: i64 = rows::col(&tx.one(REVISION, &[]).await?, 0)?;
+        let live = tx.all(LIVE, &[]).await?.len();
+        // The others have a smaller share of each rate from now on.
+        tx.all(TELL, &[&COMPANY]).await?;
         tx.commit().await?;
         let node = Self {
             name: name.to_owned(),
             slot: u8::try_from(slot).unwrap_or_default(),
             lease: watch::Sender::new(id),
             beat: Mutex::new(beat),
+            company: AtomicU16::new(count(live)),
             doubted: AtomicBool::new(false),
             backlog: Notify::new(),
             now: Notify::new(),
@@ -134,6 +144,11 @@ impl Node {
     /// The number of its leases.
     pub(super) fn lease(&self) -> i64 {
         *self.lease.borrow()
+    }
+
+    /// How many nodes there are, this one included.
+    pub(super) fn company(&self) -> u16 {
+        self.company.load(Ordering::Relaxed)
     }
 
     /// Whether it may send: nobody else can have its deliveries.
@@ -168,7 +183,7 @@ impl Node {
         let id = self.lease();
         pool.execute("DELETE FROM node WHERE id = $1", &[&id]).await?;
         free(pool, id).await?;
-        pool.read("SELECT pg_notify('schoolbell', $1)", &[&LEFT]).await.map(|_| ())
+        pool.read(TELL, &[&COMPANY]).await.map(|_| ())
     }
 
     /// Beats and listens until it is aborted.
@@ -184,6 +199,11 @@ impl Node {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// As many as there are rows, but never none.
+fn count(live: usize) -> u16 {
+    u16::try_from(live).unwrap_or(u16::MAX).max(1)
 }
 
 async fn insert(conn: &Conn, name: &str, slot: i16) -> Result<Option<i64>, StoreError> {
@@ -246,7 +266,10 @@ impl Watcher {
                     return Err(StoreError::Unavailable("the connection was cut".into()));
                 },
                 () = self.node.now.notified() => *next_beat = Instant::now(),
-                () = conn.left.notified() => self.tell_backlog(),
+                () = conn.company.notified() => {
+                    self.tell_backlog();
+                    *next_beat = Instant::now();
+                }
                 () = self.node.backlog.notified() => self.tell_backlog(),
                 () = sleep(LOOK) => {}
             }
@@ -306,6 +329,7 @@ impl Watcher {
         if freed > 0 || !self.others.is_subset(&live) {
             self.node.look_at_backlog();
         }
+        self.node.company.store(count(live.len()), Ordering::Relaxed);
         self.others = live;
         Ok(())
     }

@@ -78,12 +78,13 @@ impl Partitions {
         rows.iter().map(|row| rows::col(row, 0)).collect()
     }
 
-    /// Drops a week with all that is in it. Gives up soon if somebody reads for long: there is a next time.
+    /// Drops a week with all that is in it. Gives up at once if somebody reads for long, such as a backup: everybody who
+    /// writes waits behind this, and there is a next time.
     pub(super) async fn drop_week(&self, week: i64) -> Result<(), StoreError> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&week);
         let tx = self.pool.begin().await?;
-        tx.batch("SET LOCAL lock_timeout = '2s'").await?;
         tx.all(LOCK, &[&locks::PARTITIONS]).await?;
+        tx.batch("SET LOCAL lock_timeout = '100ms'").await?;
         for table in TABLES {
             tx.batch(&format!("DROP TABLE IF EXISTS {table}_w{week}")).await?;
         }

@@ -17,6 +17,8 @@ use tokio_postgres::Row;
 const SESSIONS: usize = 6;
 /// How long a caller waits for a session, and a statement for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a session keeps its plans.
+const PLANS_KEPT: Duration = Duration::from_secs(10);
 
 /// The sessions.
 #[derive(Clone)]
@@ -44,8 +46,9 @@ impl Pool {
             idle.pop()
         };
         let conn = match idle {
-            Some(conn) => conn,
-            None => self.0.address.connect().await?,
+            Some(conn) if in_time(&conn, conn.replan(PLANS_KEPT)).await.is_ok() => conn,
+            // There is none, or it was cut.
+            _ => self.0.address.connect().await?,
         };
         Ok(Lent { conn: Some(conn), pool: self.0.clone(), _seat: seat })
     }

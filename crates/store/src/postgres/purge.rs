@@ -4,7 +4,7 @@ use super::{
     Postgres, locks,
     partitions::{first_key, week_of},
     pool::Tx,
-    rows,
+    rows::{self, these_keys},
 };
 use crate::{
     error::StoreError,
@@ -31,14 +31,20 @@ const SETTLED: &str = "SELECT m.key FROM message m WHERE m.app = $1 AND m.key < 
         SELECT 1 FROM endpoint e JOIN delivery d ON d.app = $1 AND d.endpoint = e.key AND d.message = m.key
         WHERE e.app = $1 AND d.state IN (0, 1, 5))
     ORDER BY m.key LIMIT $3";
-const REMOVE_DELIVERIES: &str = "DELETE FROM delivery USING endpoint e, unnest($2::bigint[]) AS k
-    WHERE e.app = $1 AND delivery.app = $1 AND delivery.endpoint = e.key AND delivery.message = k";
-const REMOVE_ATTEMPTS: &str = "DELETE FROM attempt USING unnest($2::bigint[]) AS k
-    WHERE attempt.app = $1 AND attempt.message = k AND attempt.key >= k";
+const REMOVE_DELIVERIES: &str = concat!(
+    "DELETE FROM delivery d USING (SELECT k.app, e.key AS endpoint, k.key AS message FROM endpoint e, ",
+    these_keys!(),
+    " WHERE e.app = k.app OFFSET 0) AS k WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message"
+);
+const REMOVE_ATTEMPTS: &str = concat!(
+    "DELETE FROM attempt a USING ",
+    these_keys!(),
+    " WHERE a.app = k.app AND a.message = k.key AND a.key >= k.key"
+);
 const REMOVE_EVENT_IDS: &str = "DELETE FROM event_id WHERE message = ANY ($2::bigint[]) AND app = $1";
 const REMOVE_TAGS: &str = "DELETE FROM message_tag WHERE message = ANY ($2::bigint[]) AND app = $1";
-const REMOVE_MESSAGES: &str = "DELETE FROM message USING unnest($2::bigint[]) AS k
-    WHERE message.app = $1 AND message.key = k";
+const REMOVE_MESSAGES: &str =
+    concat!("DELETE FROM message m USING ", these_keys!(), " WHERE m.app = k.app AND m.key = k.key");
 const OPEN_BEFORE: &str = "SELECT 1 FROM delivery WHERE message < $1 AND state IN (0, 1, 5) LIMIT 1";
 const OLD_EVENT_IDS: &str = "DELETE FROM event_id WHERE (app, event_id) IN
     (SELECT app, event_id FROM event_id WHERE message < $1 ORDER BY message LIMIT $2)";
@@ -151,16 +157,19 @@ impl Terms {
         Ok(Self { rest, own, longest })
     }
 
-    /// Removes messages one by one: of applications whose time is shorter than that of the week, and of the others unless
+    /// Removes messages one by one: of applications whose time is shorter than that of the weeks, and of the others unless
     /// they may go with their week.
     async fn remove_messages(&self, tx: &Tx, purge: &Purge) -> Result<u64, StoreError> {
         let mut removed = 0;
         let apps: Vec<i64> = match purge.lazily && self.rest == self.longest {
-            true => self.own.iter().filter(|(_, before)| **before > self.longest).map(|(app, _)| *app).collect(),
+            true => self.own.keys().copied().collect(),
             false => tx.all(APPS, &[]).await?.iter().map(|row| rows::col(row, 0)).collect::<Result<_, _>>()?,
         };
         for app in apps {
             let before = self.own.get(&app).copied().unwrap_or(self.rest);
+            if purge.lazily && before <= self.longest {
+                continue;
+            }
             let left = (purge.limit as i64).saturating_sub(removed as i64);
             if left <= 0 {
                 break;

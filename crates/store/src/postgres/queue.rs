@@ -113,6 +113,9 @@ impl Queue for Postgres {
     fn id_slot(&self) -> Option<u8> {
         Some(self.node.slot)
     }
+    fn nodes(&self) -> u16 {
+        self.node.company()
+    }
     async fn leave(&self) -> Result<(), StoreError> {
         self.writer.flush().await?;
         self.life.abort();

@@ -23,13 +23,17 @@ macro_rules! planned_due {
 /// Moves deliveries on and stores their attempts; answers the places of those whose lease was ours, with what they are
 /// now. `state` of a result is -1 where a manual try failed: back to what was planned. A manual try that was asked for
 /// meanwhile (`again`) follows now, and what would have come instead is planned after it.
-const RECORD: &str = concat!(
+///
+/// What is asked of a delivery beside its key comes with the keys, out of the planner's sight (`OFFSET 0`): it would take
+/// "leased to this node" to be the rarer condition, and go through all that is on its way once for each batch.
+pub(super) const RECORD: &str = concat!(
     "WITH r AS (
-        SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::integer[],
+        SELECT n.*, $1::bigint AS lease, 1::smallint AS sending
+        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::integer[],
             $8::bigint[], $9::bigint[], $10::bytea[], $11::bigint[], $12::bigint[], $13::integer[], $14::smallint[],
             $15::smallint[], $16::text[], $17::text[], $18::bytea[]) WITH ORDINALITY
-        AS r (app, endpoint, message, state, due_at, tries, now, key, tail, at, duration_ms, response_status, status,
-            trigger, reason, url, response, place)
+        AS n (app, endpoint, message, state, due_at, tries, now, key, tail, at, duration_ms, response_status, status,
+            trigger, reason, url, response, place) OFFSET 0
     ), u AS (
         UPDATE delivery d SET
             state = CASE WHEN d.again AND r.state <> 4 THEN 0 ELSE ",
@@ -43,7 +47,8 @@ const RECORD: &str = concat!(
     " END, trigger = CASE WHEN d.again AND r.state <> 4 THEN 1 ELSE 0 END,
             tries = r.tries, queue = 1, lease = NULL, again = false
         FROM r
-        WHERE d.app = r.app AND d.endpoint = r.endpoint AND d.message = r.message AND d.state = 1 AND d.lease = $1
+        WHERE d.app = r.app AND d.endpoint = r.endpoint AND d.message = r.message AND d.state = r.sending
+            AND d.lease = r.lease
         RETURNING r.*, d.due_at AS next_due
     ), a AS (
         INSERT INTO attempt (app, key, tail, endpoint, message, at, duration_ms, response_status, status, trigger,
@@ -55,12 +60,14 @@ const RECORD: &str = concat!(
     SELECT place, next_due FROM u"
 );
 /// Lets the first held delivery of each order key go, in the order of commits, if none of the key is open.
-const RELEASE: &str = "UPDATE delivery d SET state = 0, due_at = k.now
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS k (app, endpoint, order_key, now),
-        LATERAL (SELECT f.message, f.state FROM delivery f
-            WHERE f.app = k.app AND f.endpoint = k.endpoint AND f.order_key = k.order_key AND f.order_key IS NOT NULL
-                AND f.state IN (0, 1, 5) ORDER BY f.place NULLS FIRST, f.message LIMIT 1) f
-    WHERE f.state = 5 AND d.app = k.app AND d.endpoint = k.endpoint AND d.message = f.message AND d.state = 5
+pub(super) const RELEASE: &str = "UPDATE delivery d SET state = 0, due_at = k.now
+    FROM (SELECT n.app, n.endpoint, n.now, f.message, f.state
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS n (app, endpoint, order_key, now),
+            LATERAL (SELECT f.message, f.state FROM delivery f
+                WHERE f.app = n.app AND f.endpoint = n.endpoint AND f.order_key = n.order_key AND f.order_key IS NOT NULL
+                    AND f.state IN (0, 1, 5) ORDER BY f.place NULLS FIRST, f.message LIMIT 1) f
+        WHERE f.state = 5 OFFSET 0) AS k
+    WHERE d.app = k.app AND d.endpoint = k.endpoint AND d.message = k.message AND d.state = k.state
     RETURNING d.app, d.endpoint, d.due_at";
 
 /// What a connection that records prepares first.

@@ -21,6 +21,26 @@ macro_rules! message_columns {
 }
 pub(super) use message_columns;
 
+/// The keys `$2` of the application `$1`, as `k`, for a statement that looks for the row of each.
+///
+/// The planner must not see one application in the condition of the other table: as long as it knows little about a week's
+/// table, it takes an application to be a few rows, reads all of them, and looks at each for its key. `OFFSET 0` keeps what
+/// is equal apart, and what remains is one look into the index for each key.
+macro_rules! these_keys {
+    () => {
+        "(SELECT $1::bigint AS app, key FROM unnest($2::bigint[]) AS key OFFSET 0) AS k"
+    };
+}
+pub(super) use these_keys;
+
+/// The deliveries of the messages `$3` to the endpoint `$2` of the application `$1`, as `k`; see [`these_keys`].
+macro_rules! these_deliveries {
+    () => {
+        "(SELECT $1::bigint AS app, $2::bigint AS endpoint, message FROM unnest($3::bigint[]) AS message OFFSET 0) AS k"
+    };
+}
+pub(super) use these_deliveries;
+
 /// One column of a row.
 pub(super) fn col<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, StoreError> {
     row.try_get(index).map_err(super::failed)

@@ -1,16 +1,21 @@
-//! TLS to the database, with the process' own provider of cryptography. What `sslmode` asks for is what libpq does:
-//! `prefer` and `require` encrypt without asking who is there, `verify-ca` and `verify-full` check the certificate
-//! against the roots of the system and the host's name.
+//! TLS to the database, with the process' own provider of cryptography. What `sslmode` and `sslrootcert` ask for is what
+//! libpq does: `prefer` and `require` encrypt without asking who is there, `verify-ca` wants a certificate that the given
+//! roots signed, `verify-full` one of this host as well; `require` with roots means `verify-ca`. Without roots of its own,
+//! a check is against those of the system and includes the host's name.
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use std::{
     io,
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -22,19 +27,91 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 #[derive(Clone)]
 pub(super) struct Tls(Arc<ClientConfig>);
 
+/// Who has to be at the other end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Peer {
+    /// Anybody.
+    Anybody,
+    /// Whoever has a certificate of this host from an authority that the system trusts.
+    Known,
+    /// Whoever has a certificate of one of the authorities in this file, of this host if `named`.
+    Signed { roots: PathBuf, named: bool },
+}
+
 impl Tls {
-    /// `verify` asks for a certificate of this host.
-    pub(super) fn new(verify: bool) -> Result<Self, rustls::Error> {
+    /// Trusts this peer. Fails with what is wrong with its roots.
+    pub(super) fn new(peer: &Peer) -> Result<Self, String> {
         let provider = CryptoProvider::get_default()
             .cloned()
             .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let config = if verify {
-            builder.with_platform_verifier()?.with_no_client_auth()
-        } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
+        let said = |e: Error| e.to_string();
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(said)?;
+        let builder = match peer {
+            Peer::Known => builder.with_platform_verifier().map_err(said)?,
+            Peer::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+            Peer::Signed { roots, named } => {
+                let roots = Arc::new(read_roots(roots)?);
+                let signed = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                    .build()
+                    .map_err(|e| format!("sslrootcert: {e}"))?;
+                let verifier: Arc<dyn ServerCertVerifier> = if *named { signed } else { Arc::new(AnyName(signed)) };
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(builder.with_no_client_auth())))
+    }
+}
+
+fn read_roots(path: &PathBuf) -> Result<RootCertStore, String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("sslrootcert {}: {e}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
+        roots.add(certificate.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
+    }
+    if roots.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(roots) }
+}
+
+/// Takes a certificate of the right authority whatever the name in it, as libpq does for `verify-ca`.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at last: whatever else is wrong was found before.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -37,12 +37,20 @@ const BUSY: usize = 8;
 const GATHER: Duration = Duration::from_millis(1);
 /// …unless this many are there already.
 const ENOUGH: usize = 64;
+/// So many results are worth a commit of their own: nobody waits for them.
+const ENOUGH_RESULTS: usize = 32;
+/// How long fewer results wait for others…
+const LINGER: Duration = Duration::from_millis(4);
+/// …and how often it is looked whether they have come: being woken by each would cost more.
+const LOOK: Duration = Duration::from_millis(1);
 /// How long a producer waits for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long one transaction may take before its connection counts as lost.
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a batch is tried again while the database is away.
 const KEEP_TRYING: Duration = Duration::from_secs(5);
+/// How long a line keeps its plans: making them costs a millisecond.
+const PLANS_KEPT: Duration = Duration::from_secs(1);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,6 +69,16 @@ enum RecordJob {
     Record(Box<Record>),
     /// Answered when all that was handed in before is written.
     Flush(oneshot::Sender<()>),
+}
+
+impl RecordJob {
+    /// Whether somebody waits for it: for all that is written before, or for the next of an order key.
+    fn hurries(&self) -> bool {
+        match self {
+            Self::Record(record) => record.order_key.is_some(),
+            Self::Flush(_) => true,
+        }
+    }
 }
 
 /// What both lines need.
@@ -153,6 +171,19 @@ async fn gather<J>(jobs: &mut mpsc::UnboundedReceiver<J>, batch: &mut Vec<J>, wa
     }
 }
 
+/// Lets few results wait for others, unless one of them is waited for.
+async fn linger(jobs: &mut mpsc::UnboundedReceiver<RecordJob>, batch: &mut Vec<RecordJob>) {
+    let since = Instant::now();
+    while batch.len() < ENOUGH_RESULTS && since.elapsed() < LINGER && !batch.iter().any(RecordJob::hurries) {
+        sleep(LOOK).await;
+        while batch.len() < BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+    }
+}
+
 /// A connection that comes back.
 struct Line {
     parts: Parts,
@@ -171,7 +202,11 @@ impl Line {
 
     /// The connection; a new one if it is lost. What the old one was doing is over then.
     async fn ready(&mut self) -> Result<&Conn, StoreError> {
-        if self.conn.as_ref().is_none_or(Conn::is_closed) {
+        if let Some(conn) = &self.conn
+            && !conn.is_closed()
+        {
+            in_time(conn, conn.replan(PLANS_KEPT)).await?;
+        } else {
             self.conn = None;
             let conn = self.parts.address.connect().await?;
             if let Some((pid, started)) = self.backend.take() {
@@ -406,9 +441,8 @@ struct Recording {
 impl Recording {
     async fn until_closed(mut self, mut jobs: mpsc::UnboundedReceiver<RecordJob>) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut busy = false;
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
-            gather(&mut jobs, &mut batch, busy).await;
+            linger(&mut jobs, &mut batch).await;
             let begun = Instant::now();
             let (mut records, mut flushed) = (Vec::new(), Vec::new());
             for job in batch.drain(..) {
@@ -417,7 +451,6 @@ impl Recording {
                     RecordJob::Flush(done) => flushed.push(done),
                 }
             }
-            busy = records.len() >= BUSY;
             let size = records.len();
             if size > 0 {
                 self.one_commit(records).await;

@@ -4,11 +4,14 @@
 //! a cluster of its own. Without it these tests pass without having tested anything, and say so.
 
 use async_trait::async_trait;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
-use store::{Commit, MainKey, Store, StoreError, conformance::Fixture, postgres::Postgres};
+use store::{Commit, MainKey, Queue as _, Store, StoreError, conformance::Fixture, postgres::Postgres};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::NoTls;
 
@@ -82,3 +85,32 @@ impl Fixture for OnServer {
 }
 
 store::conformance_tests!(OnServer::fresh(), if there());
+
+/// Waits until it is so, but not for ever.
+async fn becomes(what: impl Fn() -> bool) -> bool {
+    for _ in 0..500 {
+        if what() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn nodes_know_how_many_they_are_also_when_the_databases_clock_stepped_back() {
+    if !there() {
+        return;
+    }
+    let server = OnServer::fresh();
+    let (one, _commits) = server.node("one").await.expect("the store opens");
+    assert_eq!(one.nodes(), 1);
+    let (other, _other_commits) = server.node("other").await.expect("the store opens");
+    assert_eq!(other.nodes(), 2, "a newcomer knows at once");
+    assert!(becomes(|| one.nodes() == 2).await);
+    // As a crash does: it says nothing, and was last seen at an hour that is still to come.
+    drop(other);
+    let later = "UPDATE node SET seen_at = now() + interval '10 minutes' WHERE name = 'other'";
+    server.run(&server.name, later).await.expect("its row is there");
+    assert!(becomes(|| one.nodes() == 1).await, "nobody waits until the clock is there again");
+}

@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Notify,
     task::{JoinHandle, JoinSet},
 };
@@ -28,6 +28,31 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How long [`Receiver::wait_for`] waits before the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address of loopback that is kept: nothing listens there, and nobody else gets it meanwhile.
+#[derive(Debug)]
+pub struct Place {
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Place {
+    /// Takes a free one.
+    #[must_use]
+    pub fn take() -> Self {
+        let held = TcpSocket::new_v4().unwrap();
+        // So that a listener may be bound beside it.
+        held.set_reuseaddr(true).unwrap();
+        held.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { address: held.local_addr().unwrap(), _held: held }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
 
 /// A running receiver on the loopback address; stops when it is dropped.
 #[derive(Debug)]
@@ -65,9 +90,9 @@ impl Receiver {
         Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None).await
     }
 
-    /// Starts one on a certain address: the second life of one that was stopped.
-    pub async fn start_on(address: SocketAddr) -> Self {
-        Self::bind(address, None).await
+    /// Starts one at a place that outlives it, so that another can be started there.
+    pub async fn start_on(place: &Place) -> Self {
+        Self::bind(place.address, None).await
     }
 
     /// Starts one that speaks TLS with this certificate.

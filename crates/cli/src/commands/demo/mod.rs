@@ -13,7 +13,9 @@ use crate::{
     app::App,
     client::{ApiClient, ClientError},
     clock::SystemClock,
-    logging, secrets,
+    logging,
+    scratch::Scratch,
+    secrets,
     server::{self, Limits},
     settings::{Database, Hidden, Settings},
     stop,
@@ -27,10 +29,7 @@ use screen::{Note, Screen};
 use serde_json::{Value, json};
 use service::Tokens;
 use std::{
-    fs::{self, DirBuilder},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -72,9 +71,9 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Runs until it is interrupted, or for as long as it was told.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let stop = stop::listen();
-    let scratch = Scratch::make()?;
+    let scratch = Scratch::make(&std::env::temp_dir(), "demo")?;
     let mut settings = Settings::defaults();
-    settings.database = Database::Sqlite(scratch.0.join("demo.db"));
+    settings.database = Database::Sqlite(scratch.path().join("demo.db"));
     settings.retry_schedule = RETRY_SCHEDULE.parse().map_err(Failure::other)?;
     settings.allow_subnets = vec![IpAddr::V4(Ipv4Addr::LOCALHOST).into()];
     // Its failures are on purpose, and are told in the stream of deliveries.
@@ -124,31 +123,6 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     drop(scratch);
     say(format_args!("\n{summary}"));
     Ok(())
-}
-
-/// A folder of its own, removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make() -> Result<Self, Failure> {
-        let mut unique = [0; 8];
-        store::seal::fill_random(&mut unique);
-        let name = format!("schoolbell-demo-{:016x}", u64::from_le_bytes(unique));
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|e| Failure::other(format!("cannot make the scratch folder {}: {e}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("schoolbell: the scratch folder {} could not be removed: {error}", self.0.display());
-        }
-    }
 }
 
 fn demo_token(settings: &Settings) -> Result<Hidden, Failure> {
