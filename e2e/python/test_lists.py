@@ -255,7 +255,7 @@ def test_tag_filters(api, hook):
     assert [m["id"] for m in page["data"]] == [two] and page["done"] is False
     rest = api.get(f"/app/{app}/msg", tag="spring/2", iterator=page["iterator"]).json()
     assert [m["id"] for m in rest["data"]] == [one] and rest["done"] is True
-    assert_invalid(api.get(f"/app/{app}/msg", tag="a b"))
+    assert_invalid(api.get(f"/app/{app}/msg", tag="a b"), where="query")
 
 
 def test_status_filters(api, receiver):
