@@ -399,7 +399,8 @@ def test_recover_sends_each_failed_message_of_the_window_once(api, hook):
     failing = [
         i["message"] for n in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {"n": n}}] * 400)
     ]
-    eventually(lambda: api.get(f"{path}/stats").json()["fail"] == 1200, 30, "not all attempts were recorded")
+    hook.wait(1201, 60)
+    eventually(lambda: api.get(f"{path}/stats").json()["fail"] == 1200, what="not all attempts were recorded")
     hook.respond(200)
     good = api.send(app)["id"]
     hook.wait(1202)

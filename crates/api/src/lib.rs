@@ -7,6 +7,8 @@ mod auth;
 mod docs_page;
 mod extract;
 pub mod figures;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod lti;

@@ -41,6 +41,8 @@ struct ListPage {
     path: String,
     rows: Vec<Row>,
     may_manage: bool,
+    /// The channels that the visitor is limited to, in words.
+    limited_to: String,
     newer: String,
     older: String,
 }
@@ -86,6 +88,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         older: if older { to("older", found.items.last()) } else { String::new() },
         path: here.clone(),
         rows,
+        limited_to: scope.confines().map(ToString::to_string).unwrap_or_default(),
         may_manage: visitor.can(Capability::ManageEndpoint),
     })
 }

@@ -184,7 +184,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let mut deliveries = Vec::new();
     for (e, d) in service.deliveries_of(&scope, &m).await? {
         let (mark, word) = Mark::of_delivery(d.state, d.latest.is_some());
-        let exists = scope.entry().endpoint(e.key).is_some();
+        let exists = scope.endpoints().any(|known| known.key == e.key);
         let sent = if exists { Some(service.sent_headers(&scope, &e, &m).await?) } else { None };
         let of_this = attempts.items.iter().filter(|a| a.endpoint == e.id);
         deliveries.push(Delivery {

@@ -158,6 +158,10 @@ pub struct EndpointOptions {
     /// Who agreed that its address gets data about people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub student_data: Option<StudentDataConfirmation>,
+    /// Somebody whose access is limited to channels had a hand in it: whatever is asked for, nothing goes there that none
+    /// of its channels is on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
 }
 
 /// What new endpoints of an application start out with. Each may decide otherwise; those that are there stay as they are.
@@ -215,6 +219,11 @@ impl Endpoint {
         self.disabled.is_none()
             && self.selects(event_type)
             && self.channels.as_ref().is_none_or(|mine| mine.iter().any(|c| channels.contains(c)))
+    }
+    /// Whether a message with these channels may go there at all, for whatever reason: a try that was planned before its
+    /// channels were changed, one that somebody asks for.
+    pub fn may_get(&self, channels: &BTreeSet<Channel>) -> bool {
+        !self.options.confined || self.channels.as_ref().is_none_or(|mine| !mine.is_disjoint(channels))
     }
     /// Whether it takes messages of this type: those that are selected. If none is, all; or none, where that was chosen.
     pub fn selects(&self, event_type: &EventTypeName) -> bool {
@@ -311,6 +320,18 @@ mod tests {
         assert!(!e.takes(&a, &BTreeSet::new()));
         e.event_types = Some(type_names(&["a"]));
         assert!(e.takes(&a, &BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_confined_endpoint_gets_nothing_from_outside_of_its_channels_not_even_on_request() {
+        let mut e = endpoint();
+        e.channels = Some(channels(&["course:1"]));
+        assert!(e.may_get(&channels(&["course:12"])));
+        e.options.confined = true;
+        assert!(e.may_get(&channels(&["x", "course:1"])));
+        assert!(!e.may_get(&channels(&["course:12"])) && !e.may_get(&BTreeSet::new()));
+        e.channels = None;
+        assert!(e.may_get(&BTreeSet::new()), "an endpoint without channels gets all");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod application;
 pub mod attempt;
 pub mod audit;
 pub mod breaker;
+pub mod confines;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
@@ -30,6 +31,7 @@ pub mod webfilter;
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
+pub use confines::Confines;
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{
     BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,

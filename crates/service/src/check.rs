@@ -15,8 +15,6 @@ use std::{
 const TEXT_MAX: usize = 64 * 1024;
 /// Bytes of metadata as JSON at most.
 const METADATA_MAX: usize = 4096;
-/// Channels at most, on an endpoint or a message.
-const CHANNELS_MAX: usize = 10;
 /// Tags of a message at most.
 const TAGS_MAX: usize = 5;
 
@@ -105,10 +103,17 @@ impl Check {
         }
         self.items("event_types", texts, EventTypeName::new)
     }
+    /// Channels of one object at most.
+    pub const CHANNELS_MAX: usize = 10;
+
     /// Channels: 1 to 10.
     pub fn channels(&mut self, texts: &[impl AsRef<str>]) -> BTreeSet<Channel> {
+        self.channels_up_to(texts, Self::CHANNELS_MAX)
+    }
+    /// Channels: at least one.
+    pub(crate) fn channels_up_to(&mut self, texts: &[impl AsRef<str>], most: usize) -> BTreeSet<Channel> {
         let set = self.items("channels", texts, Channel::new);
-        if texts.is_empty() || set.len() > CHANNELS_MAX {
+        if texts.is_empty() || set.len() > most {
             let msg = "Channels must have at least 1 and at most 10 items, or be set to null.";
             self.fail(&["channels"], msg);
         }

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod body_keys;
 pub mod catalogue;
 pub mod check;
+mod confined;
 pub mod desk;
 pub mod dry_run;
 mod endpoint_stats;

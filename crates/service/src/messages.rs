@@ -22,7 +22,7 @@ impl MessagesOf {
         self.event_types.is_empty() && self.channel.is_none() && self.tag.is_none()
     }
 
-    pub(crate) fn checked(&self) -> Result<MessageFilter, ServiceError> {
+    pub(crate) fn checked(&self, scope: &AppScope) -> Result<MessageFilter, ServiceError> {
         let mut check = Check::at(&["query"]);
         let mut event_types = BTreeSet::new();
         for name in &self.event_types {
@@ -42,7 +42,8 @@ impl MessagesOf {
             .as_deref()
             .and_then(|t| Tag::new(t).map_err(|e| check.fail(&["tag", "__all__"], e.to_string())).ok());
         check.finish()?;
-        Ok(MessageFilter { event_types: (!event_types.is_empty()).then_some(event_types), channel, tag })
+        let event_types = (!event_types.is_empty()).then_some(event_types);
+        Ok(scope.narrowed(MessageFilter { event_types, channel, tag, within: None }))
     }
 }
 
@@ -58,7 +59,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let range = window.range(self.ids.latest());
         let shown = scope.shows_payloads(with_payload);
-        let page = self.store.messages(scope.key(), range, &of.checked()?, shown).await?;
+        let page = self.store.messages(scope.key(), range, &of.checked(scope)?, shown).await?;
         if shown && page.items.iter().any(|m| m.payload.is_some()) {
             self.note_look(scope, "", "a list of messages").await;
         }

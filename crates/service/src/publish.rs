@@ -420,7 +420,13 @@ impl Service {
         payload: Bytes,
     ) -> Result<Published, ServiceError> {
         let mut message = NewMessage::new(event_type, payload);
-        message.channels = Some(vec![TEST_CHANNEL.into()]);
+        let mut channels = vec![TEST_CHANNEL.into()];
+        if scope.confines().is_some() || endpoint.options.confined {
+            // So that it is theirs to see, and goes there: it is for them.
+            let room = Check::CHANNELS_MAX - channels.len();
+            channels.extend(endpoint.channels.iter().flatten().take(room).map(|c| c.to_string().into()));
+        }
+        message.channels = Some(channels);
         let accept = self.prepare(scope.entry(), message.check()?, None, |e, event_type, _| {
             let types = e.event_types.as_ref();
             e.key == endpoint.key && e.disabled.is_none() && types.is_none_or(|t| t.contains(event_type))
@@ -443,7 +449,7 @@ impl Service {
         let channels = channels.map(|c| check.channels(c)).unwrap_or_default();
         let Some(name) = name else { return Err(check.into_error()) };
         check.finish()?;
-        Ok(scope.entry().endpoints.iter().any(|e| e.takes(&name, &channels)))
+        Ok(scope.endpoints().any(|e| e.takes(&name, &channels)))
     }
 }
 

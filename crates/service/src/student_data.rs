@@ -152,7 +152,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let types = self.offered_event_types(scope, true).await?;
         let of = |e: &Arc<Endpoint>| (e.clone(), Disclosure::of(e, scope.application(), &types));
-        Ok(scope.entry().endpoints.iter().map(of).collect())
+        Ok(scope.endpoints().map(of).collect())
     }
 
     /// What it would learn after a change, if somebody has to agree to that anew.

@@ -7,7 +7,7 @@ use super::{
 use crate::{Answer, AttemptFilter, AttemptsOf, DeliveryFilter, MessageFilter, Settle, Stats, StoreError};
 use bytes::Bytes;
 use domain::{
-    AppKey, AttemptStatus, Channel, Cursor, DeliveryRef, EndpointRef, FailureReason, IdOrUid, IdRange, Ksuid,
+    AppKey, AttemptStatus, Channel, Confines, Cursor, DeliveryRef, EndpointRef, FailureReason, IdOrUid, IdRange, Ksuid,
     MessageId, Order, PageQuery, Pick, Tag, Trigger,
 };
 use std::time::Duration;
@@ -22,11 +22,16 @@ async fn listed(w: &World, app: AppKey, range: IdRange, filter: &MessageFilter) 
 }
 
 fn of_types(names: &[&str]) -> MessageFilter {
-    MessageFilter { event_types: Some(names.iter().map(|n| event_type(n)).collect()), ..Default::default() }
+    MessageFilter { event_types: Some(names.iter().map(|n| event_type(n)).collect()), ..MessageFilter::default() }
+}
+
+fn within(names: &[&str]) -> MessageFilter {
+    let channels = names.iter().map(|n| Channel::new(n).unwrap()).collect();
+    MessageFilter { within: Some(Confines::to(channels).unwrap()), ..MessageFilter::default() }
 }
 
 fn with_channel(name: &str) -> MessageFilter {
-    MessageFilter { channel: Some(Channel::new(name).unwrap()), ..Default::default() }
+    MessageFilter { channel: Some(Channel::new(name).unwrap()), ..MessageFilter::default() }
 }
 
 pub async fn a_message_reads_back_as_it_came_in(fixture: &dyn Fixture) {
@@ -160,6 +165,11 @@ pub async fn messages_are_filtered_by_type_and_channel(fixture: &dyn Fixture) {
     assert_eq!(with(&with_channel("course")).await, []);
     assert_eq!(with(&with_channel("x")).await, [two]);
     let both = MessageFilter { channel: with_channel("x").channel, ..of_types(&["a.b"]) };
+    assert_eq!(with(&both).await, []);
+    assert_eq!(with(&within(&["course:45"])).await, [one]);
+    assert_eq!(with(&within(&["course:45", "x", "y"])).await, [two, one]);
+    assert_eq!(with(&within(&["course", "y"])).await, []);
+    let both = MessageFilter { channel: with_channel("x").channel, ..within(&["course:45"]) };
     assert_eq!(with(&both).await, []);
 }
 
@@ -322,11 +332,17 @@ pub async fn attempts_are_filtered_by_status_code_message_and_endpoint(fixture: 
     let messages = |messages| AttemptFilter { messages, ..AttemptFilter::default() };
     assert_eq!(codes(of_endpoint, messages(of_types(&["b"]))).await, [404]);
     assert_eq!(codes(of_endpoint, messages(with_channel("x"))).await, [299, 0, 500]);
+    assert_eq!(codes(of_endpoint, messages(within(&["x", "y"]))).await, [299, 0, 500]);
+    assert_eq!(codes(of_endpoint, messages(within(&["y"]))).await, [0; 0]);
     let of_message = AttemptsOf::Message(app, a);
     assert_eq!(codes(of_message, AttemptFilter::default()).await, [204, 299, 0, 500]);
-    let endpoint = |key| AttemptFilter { endpoint: Some(key), ..AttemptFilter::default() };
+    let endpoint = |key| AttemptFilter { endpoints: Some([key].into()), ..AttemptFilter::default() };
     assert_eq!(codes(of_message, endpoint(second.key)).await, [204]);
     assert_eq!(codes(of_message, endpoint(first.key)).await, [299, 0, 500]);
+    let both = AttemptFilter { endpoints: Some([first.key, second.key].into()), ..AttemptFilter::default() };
+    assert_eq!(codes(of_message, both).await, [204, 299, 0, 500]);
+    let none = AttemptFilter { endpoints: Some([].into()), ..AttemptFilter::default() };
+    assert_eq!(codes(of_message, none).await, [0; 0]);
     assert_eq!(codes(of_message, messages(of_types(&["b"]))).await, [0; 0]);
 }
 

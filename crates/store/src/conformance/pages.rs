@@ -162,7 +162,7 @@ pub async fn pages_by_range_hold_each_item_exactly_once(fixture: &dyn Fixture) {
         let wanted: BTreeSet<_> = (0..3).filter(|n| wanted & (1 << n) != 0).map(|n| event_type(TYPES[n])).collect();
         // Nothing wanted stands for a list without a filter.
         let filter =
-            MessageFilter { event_types: Some(wanted.clone()).filter(|w| !w.is_empty()), ..Default::default() };
+            MessageFilter { event_types: Some(wanted.clone()).filter(|w| !w.is_empty()), ..MessageFilter::default() };
         let (mut messages, mut tried, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, is_tried, pause) in events {
             w.later(std::time::Duration::from_millis(pause));

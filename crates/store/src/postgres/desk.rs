@@ -3,7 +3,7 @@
 use super::{
     Postgres,
     applications::public_by_id,
-    messages::Sieve,
+    messages::{Sieve, within},
     rows::{self, corrupt, in_range},
 };
 use crate::{
@@ -21,7 +21,7 @@ use tokio_postgres::Row;
 
 /// What a filter lets through, of a message's event type and channels.
 macro_rules! sieve {
-    ($types:literal, $channel:literal) => {
+    ($types:literal, $channel:literal, $within:literal) => {
         concat!(
             "(",
             $types,
@@ -31,7 +31,8 @@ macro_rules! sieve {
             $channel,
             "::text IS NULL OR coalesce(position(",
             $channel,
-            " IN m.channels), 0) > 0)"
+            " IN m.channels), 0) > 0) AND ",
+            within!($within)
         )
     };
 }
@@ -40,26 +41,26 @@ macro_rules! deliveries {
     ($which:literal, $order:literal) => {
         concat!(
             "SELECT d.message, m.tail, d.state, d.due_at, m.key IS NOT NULL AND ",
-            sieve!("$5", "$6"),
+            sieve!("$5", "$6", "$8"),
             " FROM (SELECT message, state, due_at FROM delivery
                     WHERE app = $1 AND endpoint = $2 AND message >= $3 AND message <= $4 ",
             $which,
-            " AND $8::text IS NULL ORDER BY message ",
+            " AND $9::text IS NULL ORDER BY message ",
             $order,
             " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
             $order
         )
     };
 }
-/// The same of those messages with a tag ($8), found by it.
+/// The same of those messages with a tag ($9), found by it.
 macro_rules! tagged_deliveries {
     ($order:literal) => {
         concat!(
             "SELECT d.message, m.tail, d.state, d.due_at, m.key IS NOT NULL AND ",
-            sieve!("$5", "$6"),
+            sieve!("$5", "$6", "$8"),
             " FROM (SELECT d.message, d.state, d.due_at FROM message_tag t
                     JOIN delivery d ON d.app = $1 AND d.endpoint = $2 AND d.message = t.message
-                    WHERE t.app = $1 AND t.tag = $8 AND t.message >= $3 AND t.message <= $4
+                    WHERE t.app = $1 AND t.tag = $9 AND t.message >= $3 AND t.message <= $4
                         AND d.message >= $3 AND d.message <= $4 ORDER BY t.message ",
             $order,
             " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
@@ -71,9 +72,9 @@ macro_rules! messages {
     ($order:literal) => {
         concat!(
             "SELECT m.key, m.tail, ",
-            sieve!("$4", "$5"),
+            sieve!("$4", "$5", "$7"),
             " FROM (SELECT key, tail, event_type, channels FROM message
-                    WHERE app = $1 AND key >= $2 AND key <= $3 AND $7::text IS NULL ORDER BY key ",
+                    WHERE app = $1 AND key >= $2 AND key <= $3 AND $8::text IS NULL ORDER BY key ",
             $order,
             " LIMIT $6) m ORDER BY m.key ",
             $order
@@ -81,13 +82,13 @@ macro_rules! messages {
     };
 }
 
-/// The same of those with a tag ($7), found by it.
+/// The same of those with a tag ($8), found by it.
 macro_rules! tagged_messages {
     ($order:literal) => {
         concat!(
             "SELECT m.key, m.tail, ",
-            sieve!("$4", "$5"),
-            " FROM (SELECT message FROM message_tag WHERE app = $1 AND tag = $7 AND message >= $2 AND message <= $3
+            sieve!("$4", "$5", "$7"),
+            " FROM (SELECT message FROM message_tag WHERE app = $1 AND tag = $8 AND message >= $2 AND message <= $3
                     ORDER BY message ",
             $order,
             " LIMIT $6) t JOIN message m ON m.app = $1 AND m.key = t.message ORDER BY t.message ",
@@ -272,8 +273,10 @@ impl Desk for Postgres {
             (_, Pick::Oldest) => OLDEST,
         };
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
-        let (app, endpoint, Sieve { event_types, channel, tag }) = (to.app.0, to.endpoint.0, &sieve);
-        let found = self.pool.read(sql, &[&app, &endpoint, &from, &until, event_types, channel, &rows, tag]).await?;
+        let (app, endpoint, Sieve { event_types, channel, within, tag }) = (to.app.0, to.endpoint.0, &sieve);
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&app, &endpoint, &from, &until, event_types, channel, &rows, within, tag];
+        let found = self.pool.read(sql, &values).await?;
         let looked = look(&found, &range, looks, |row| {
             let state = state(row, 2, 3)?;
             let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
@@ -332,8 +335,10 @@ impl Desk for Postgres {
             (Some(_), Pick::Oldest) => OLDEST_TAGGED,
         };
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
-        let Sieve { event_types, channel, tag } = &sieve;
-        let found = self.pool.read(sql, &[&app.0, &from, &until, event_types, channel, &rows, tag]).await?;
+        let Sieve { event_types, channel, within, tag } = &sieve;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&app.0, &from, &until, event_types, channel, &rows, within, tag];
+        let found = self.pool.read(sql, &values).await?;
         let looked = look(&found, &range, looks, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
         let keys: Vec<i64> = looked.items.iter().map(|(id, ())| id.head()).collect();
         Ok(Looked { items: self.messages_by_key(app, &keys, false).await?, next: looked.next })

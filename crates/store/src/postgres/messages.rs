@@ -14,10 +14,24 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
-    AppKey, Attempt, AttemptId, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery, Pick,
-    Timestamp,
+    AppKey, Attempt, AttemptId, Channel, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery,
+    Pick, Timestamp,
 };
 use std::collections::HashMap;
+
+/// Whether a message has one of these channels, or none was asked for.
+macro_rules! within {
+    ($channels:literal) => {
+        concat!(
+            "(",
+            $channels,
+            "::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest(",
+            $channels,
+            "::text[]) AS w WHERE position(w IN m.channels) > 0))"
+        )
+    };
+}
+pub(super) use within;
 
 /// Keys first, with what their payloads weigh: contents are read for one page only.
 macro_rules! list {
@@ -26,8 +40,10 @@ macro_rules! list {
             "SELECT m.key, CASE WHEN $6 THEN octet_length(m.payload) END FROM message m WHERE m.app = $1 AND ",
             in_range!("m.key", "m.tail"),
             " AND ($7::text[] IS NULL OR m.event_type = ANY ($7))
-              AND ($8::text IS NULL OR position($8 IN m.channels) > 0) AND $10::text IS NULL
-            ORDER BY m.key ",
+              AND ($8::text IS NULL OR position($8 IN m.channels) > 0)
+              AND ",
+            within!("$10"),
+            " AND $11::text IS NULL ORDER BY m.key ",
             $order,
             " LIMIT $9"
         )
@@ -40,11 +56,13 @@ macro_rules! tagged {
         concat!(
             "SELECT m.key, CASE WHEN $6 THEN octet_length(m.payload) END
             FROM message_tag t JOIN message m ON m.app = $1 AND m.key = t.message
-            WHERE t.app = $1 AND t.tag = $10 AND t.message >= $2 AND t.message <= $4 AND ",
+            WHERE t.app = $1 AND t.tag = $11 AND t.message >= $2 AND t.message <= $4 AND ",
             in_range!("m.key", "m.tail"),
             " AND ($7::text[] IS NULL OR m.event_type = ANY ($7))
               AND ($8::text IS NULL OR position($8 IN m.channels) > 0)
-            ORDER BY t.message ",
+              AND ",
+            within!("$10"),
+            " ORDER BY t.message ",
             $order,
             " LIMIT $9"
         )
@@ -81,14 +99,21 @@ pub(super) struct Sieve {
     /// the channel is in the list.
     pub(super) channel: Option<String>,
     pub(super) tag: Option<String>,
+    /// The same for those of which one is enough.
+    pub(super) within: Option<Vec<String>>,
+}
+
+fn quoted(channel: &Channel) -> String {
+    format!("\"{channel}\"")
 }
 
 impl Sieve {
     pub(super) fn new(filter: &MessageFilter) -> Self {
         Self {
             event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
-            channel: filter.channel.as_ref().map(|c| format!("\"{c}\"")),
             tag: filter.tag.as_ref().map(|t| t.as_str().to_owned()),
+            channel: filter.channel.as_ref().map(quoted),
+            within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
         }
     }
 }
@@ -151,6 +176,7 @@ impl Log for Postgres {
                     &sieve.event_types,
                     &sieve.channel,
                     &bounds.rows,
+                    &sieve.within,
                     &sieve.tag,
                 ],
             )

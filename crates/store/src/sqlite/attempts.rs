@@ -70,7 +70,7 @@ pub(super) async fn list(
     if matches!(filter.status, Some(AttemptStatus::Pending | AttemptStatus::Sending | AttemptStatus::Canceled)) {
         return Ok(PageOf::empty());
     }
-    let (status, class, only_to) = (filter.status, filter.status_code_class, filter.endpoint);
+    let (status, class, only_to) = (filter.status, filter.status_code_class, filter.endpoints.clone());
     let sieve = Sieve::new(&filter.messages);
     store
         .walk(Keyed::Attempt, range, move |conn, walk: &mut Walk<Attempt>| {
@@ -94,7 +94,7 @@ pub(super) async fn list(
                 let answered: u16 = col(row, 5)?;
                 let stands = read_status(row, 4)?;
                 let fits = to.app == app
-                    && only_to.is_none_or(|only| only == to.endpoint)
+                    && only_to.as_ref().is_none_or(|only| only.contains(&to.endpoint))
                     && status.is_none_or(|status| status == stands)
                     && class.is_none_or(|class| class == answered / 100 * 100)
                     && sieve.passes_key(conn, col(row, 3)?)?;

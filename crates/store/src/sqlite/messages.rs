@@ -14,8 +14,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
-    AppKey, Attempt, AttemptId, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery, Pick,
-    Timestamp,
+    AppKey, Attempt, AttemptId, Channel, EndpointRef, IdOrUid, IdRange, Ksuid, Message, MessageId, PageOf, PageQuery,
+    Pick, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeSet;
@@ -74,10 +74,17 @@ const TRAITS: &str = "SELECT event_type, channels FROM message WHERE key = ?1";
 const BY_ID: &str = "SELECT key FROM message WHERE key = ?1 AND tail = ?2 AND app = ?3";
 const BY_EVENT_ID: &str = "SELECT key FROM message WHERE app = ?1 AND event_id = ?2 AND event_id IS NOT NULL";
 
+/// No character of a channel is written differently in JSON, so its quoted name is in the text of a list exactly if the
+/// channel is in the list.
+fn quoted(channel: &Channel) -> String {
+    format!("\"{channel}\"")
+}
+
 /// A [`MessageFilter`] made ready to be held against rows.
 pub(super) struct Sieve {
     event_types: Option<BTreeSet<String>>,
     channel: Option<String>,
+    within: Option<Vec<String>>,
     tag: Option<String>,
 }
 
@@ -85,9 +92,8 @@ impl Sieve {
     pub(super) fn new(filter: &MessageFilter) -> Self {
         Self {
             event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
-            // No character of a channel is written differently in JSON, so its quoted name is in the text of a list
-            // exactly if the channel is in the list.
-            channel: filter.channel.as_ref().map(|c| format!("\"{c}\"")),
+            channel: filter.channel.as_ref().map(quoted),
+            within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
             tag: filter.tag.as_ref().map(|t| t.as_str().to_owned()),
         }
     }
@@ -126,12 +132,13 @@ impl Sieve {
                 return Ok(false);
             }
         }
-        if let Some(channel) = &self.channel {
-            let value = row.get_ref(channels).map_err(failed)?;
-            let list = value.as_str_or_null().map_err(|e| failed(e.into()))?;
-            return Ok(list.is_some_and(|list| list.contains(channel)));
+        if self.channel.is_none() && self.within.is_none() {
+            return Ok(true);
         }
-        Ok(true)
+        let value = row.get_ref(channels).map_err(failed)?;
+        let Some(list) = value.as_str_or_null().map_err(|e| failed(e.into()))? else { return Ok(false) };
+        Ok(self.channel.as_ref().is_none_or(|channel| list.contains(channel))
+            && self.within.as_ref().is_none_or(|within| within.iter().any(|channel| list.contains(channel))))
     }
 
     /// Whether the message with this key passes; one that is gone passes only where nothing is asked of it.
@@ -141,7 +148,7 @@ impl Sieve {
         {
             return Ok(false);
         }
-        if self.event_types.is_none() && self.channel.is_none() {
+        if self.event_types.is_none() && self.channel.is_none() && self.within.is_none() {
             return Ok(true);
         }
         Ok(first(conn, TRAITS, [key], |row| self.passes(row, 0, 1))?.unwrap_or(false))
@@ -305,8 +312,10 @@ mod tests {
 
     async fn rare_ones(store: &Sqlite, until: i64, limit: usize) -> (Vec<i64>, bool) {
         let range = IdRange { from: Ksuid::MIN, until: Ksuid::from_parts(until, [0; 12]), pick: Pick::Newest, limit };
-        let rare =
-            MessageFilter { event_types: Some([EventTypeName::new("rare").unwrap()].into()), ..Default::default() };
+        let rare = MessageFilter {
+            event_types: Some([EventTypeName::new("rare").unwrap()].into()),
+            ..MessageFilter::default()
+        };
         let page = store.messages(AppKey(1), range, &rare, false).await.unwrap();
         (page.items.iter().map(|m| m.meta.id.0.head()).collect(), page.more)
     }
