@@ -295,6 +295,49 @@ test("a portal link opens one application, with what its capabilities allow", as
 });
 
 /** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
+test("what else an endpoint can do is set when it is added, and another expression asks anew", async () => {
+  await go(`/applications/${app.id}/endpoints/new`);
+  await page.getByLabel("Address").fill(`${receiver.url}/200?more`);
+  await page.getByText("More settings").click();
+  await page.getByLabel("Channels").fill("course:7, course:8");
+  await page.getByLabel("Deliveries per second at most").fill("many");
+  await button("Choose events").click();
+  assert.match(await page.getByRole("alert").innerText(), /not a whole number/);
+  await page.getByLabel("Deliveries per second at most").fill("9");
+  await page.getByLabel("Waits between tries").fill("5s, 1m");
+  await page.getByLabel("Encoding").selectOption("form");
+  await page.getByLabel("Headers").fill("X-Room: 7");
+  await page.getByLabel("Filter").fill(".student | (");
+  await button("Choose events").click();
+  await page.getByRole("alert").waitFor();
+  await page.getByLabel("Filter").fill(".student.email != null");
+  await check(page, "add-more");
+  await button("Choose events").click();
+  await page.getByRole("checkbox", { name: "submission.created" }).check();
+  await button("Review").click();
+  assert.match(await page.locator("dl.facts").innerText(), /course:7, course:8/);
+  await page.getByLabel(/may get this data/).check();
+  await button("Add endpoint").click();
+  await page.getByText("The endpoint was added.").waitFor();
+  const id = new URL(page.url()).pathname.split("/").pop();
+  const made = await api("GET", `/app/${app.id}/endpoint/${id}/`);
+  assert.deepEqual([made.channels.sort(), made.rateLimit, made.retrySchedule, made.filter], [["course:7", "course:8"], 9, ["5s", "1m"], ".student.email != null"]);
+  assert.equal((await api("GET", `/app/${app.id}/endpoint/${id}/headers/`)).headers["X-Room"], "7");
+  assert.equal(made.studentData.current, true);
+  // A filter that may let out more than was confirmed.
+  await go(`/applications/${app.id}/endpoints/${id}/expressions`);
+  await page.getByLabel("Filter", { exact: true }).fill("");
+  await button("Save filter and transform").click();
+  await page.getByText("Nothing is saved yet").waitFor();
+  assert.equal((await api("GET", `/app/${app.id}/endpoint/${id}/`)).filter, ".student.email != null");
+  await page.getByLabel(/may get this data/).check();
+  await button("Save filter and transform").click();
+  await page.getByText("Filter and transform were saved.").waitFor();
+  await go(`/applications/${app.id}/recipients`);
+  assert.match(await page.locator("main").innerText(), /student\.email/);
+  await api("DELETE", `/app/${app.id}/endpoint/${id}/`);
+});
+
 test("every page: no violations, light and dark, no sideways scroll at 360 px, hostile content is text", async (t) => {
   const other = (await api("GET", "/app/")).data.find((a) => a.id !== app.id);
   const pages = {
@@ -318,6 +361,7 @@ test("every page: no violations, light and dark, no sideways scroll at 360 px, h
     recover: `${endpoint}/recover`,
     rotate: `${endpoint}/rotate`,
     messages: `/applications/${app.id}/messages`,
+    recipients: `/applications/${app.id}/recipients`,
     "messages-empty": `/applications/${other.id}/messages`,
     message: `/applications/${app.id}/messages/${message}`,
     events: `/applications/${app.id}/events`,
