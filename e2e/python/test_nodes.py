@@ -1,6 +1,6 @@
 """Several nodes on one PostgreSQL: they are one server to their users, and the loss of one is noticed by nobody.
 
-NODE_ROUNDS sets the number of kills (default 2).
+NODE_ROUNDS sets the number of kills (default 2). STRICT=1 allows no more time than is promised.
 """
 
 import os
@@ -19,14 +19,15 @@ import pytest
 
 from support.api import eventually, iso
 from support.nodes import Producer, all_arrived, cluster
+from support.promises import within
 from support.receiver import Answer
 from support.server import free_port
 
 ROUNDS = int(os.environ.get("NODE_ROUNDS", "2"))
 # A node that is lost is noticed, and its work taken over, within this time.
-TAKEOVER = 40.0
+TAKEOVER = within(15, 40)
 # A change on one node counts on the others within a second; a busy machine may take longer.
-SOON = 15.0
+SOON = within(1, 15)
 
 
 def test_nodes_that_start_at_once_share_everything(new_node, database, hook):
@@ -187,38 +188,42 @@ def test_a_rate_is_kept_by_all_nodes_together_and_by_the_one_that_is_left(new_no
     nodes, apis = cluster(new_node, database.url(), 2)
     app = apis[0].app()["id"]
     apis[0].endpoint(app, hook.url, throttleRate=20)
-    # A change counts on the other node within a second.
-    time.sleep(1)
     for api in apis:
-        api.batch(app, [_event(n) for n in range(100)])
+        eventually(lambda api=api: knows_endpoints(api, app), SOON, "the endpoint is not known")
+        api.batch(app, [_event(n) for n in range(250)])
     hook.wait(10)
 
-    def in_seconds(seconds):
-        """How many come in so many seconds from now."""
-        since = len(hook.received)
-        time.sleep(seconds)
-        return len(hook.received) - since
+    def rate_is_kept():
+        """Looked at up to three times: a machine that stumbles does so now and then."""
+        seen = []
+        for _ in range(3):
+            since, begun = len(hook.received), time.monotonic()
+            time.sleep(2.5)
+            seen.append((len(hook.received) - since) / (time.monotonic() - begun))
+            if 14 <= seen[-1] <= 23:
+                return
+        pytest.fail(f"{seen} in a second instead of 20")
 
-    both = in_seconds(2.5)
-    assert 0.7 * 50 <= both <= 1.1 * 50 + 2, f"{both} in two and a half seconds at 20/s"
+    rate_is_kept()
     nodes[1].stop()
     time.sleep(0.5)
-    alone = in_seconds(1.5)
-    assert 0.7 * 30 <= alone <= 1.1 * 30 + 2, f"{alone} in one and a half seconds at 20/s"
+    rate_is_kept()
 
 
 def test_the_width_of_an_endpoint_is_shared(new_node, database, hook):
     nodes, apis = cluster(new_node, database.url(), 2)
     app = apis[0].app()["id"]
     apis[0].endpoint(app, hook.url, concurrency=4)
-    time.sleep(1)
+    for api in apis:
+        eventually(lambda api=api: knows_endpoints(api, app), SOON, "the endpoint is not known")
     open_now, most, lock = [0], [0], threading.Lock()
 
     def answer(_):
         with lock:
             open_now[0] += 1
             most[0] = max(most[0], open_now[0])
-        time.sleep(0.05)
+        # Long enough for the slowest machine to open all that it may.
+        time.sleep(0.2)
         with lock:
             open_now[0] -= 1
         return Answer()
@@ -226,7 +231,7 @@ def test_the_width_of_an_endpoint_is_shared(new_node, database, hook):
     hook.answer = answer
     for api in apis:
         api.batch(app, [_event(n) for n in range(20)])
-    hook.wait(40, 15)
+    hook.wait(40)
     assert most[0] == 4
 
 
@@ -240,7 +245,7 @@ def test_a_node_that_stops_hands_its_work_over_at_once(new_node, database, hook)
     assert nodes[0].stop() == 0
     hook.answer = lambda _: Answer()
     # Sooner than the others would notice its loss.
-    all_arrived(hook, sent, 9)
+    all_arrived(hook, sent, within(5, 9))
     hook.stays_at(10)
 
 

@@ -63,11 +63,12 @@ def test_a_week_that_is_over_is_dropped_and_nobody_waits_for_it(new_node, databa
     reader = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     locked = f"SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock' AND relation = 'message_w{first}'::regclass"
     try:
-        eventually(lambda: database.one(locked) != "0", 10, "the reader does not read")
+        eventually(lambda: database.one(locked) != "0", 30, "the reader does not read")
         node.start()
         producer = Producer([api], app)
         producer.start()
-        time.sleep(2)
+        # Longer than anybody may wait.
+        time.sleep(6)
         assert first in weeks("message"), "nothing is torn away from a reader"
     finally:
         reader.kill()
@@ -79,12 +80,12 @@ def test_a_week_that_is_over_is_dropped_and_nobody_waits_for_it(new_node, databa
     again = Producer([api], app, name="again")
     again.start()
     for table in ("message", "delivery", "attempt"):
-        eventually(lambda t=table: first not in weeks(t), 20, f"the week of {table} was not dropped")
+        eventually(lambda t=table: first not in weeks(t), 60, f"the week of {table} was not dropped")
     again.finish()
     for one in (producer, again):
         assert set(one.statuses) == {202}
-        assert one.slowest < 1.5, f"a producer waited {one.slowest:.1f} s"
-        all_arrived(hook, one.accepted, 5)
+        assert one.slowest < 5, f"a producer waited {one.slowest:.1f} s"
+        all_arrived(hook, one.accepted, 30)
     assert {first + 5} <= set(weeks("message")) and first + 1 not in weeks("message")
     gone = int(database.one(f"SELECT tup_deleted FROM pg_stat_database WHERE datname = '{database.name}'")) - removed
     # Three rows for each message were there, and the catalogue has some for each table.

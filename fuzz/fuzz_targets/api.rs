@@ -5,7 +5,8 @@
 //! event type `t` are there.
 #![no_main]
 
-use axum::{Router, body::Body};
+use api::Slashes;
+use axum::body::Body;
 use domain::{EndpointId, EndpointRef, IdOrUid, OrganizationId, Secret};
 use http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
@@ -40,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
 
 struct Server {
     runtime: Runtime,
-    router: Router,
+    router: Slashes,
     store: Arc<dyn Store>,
     organization: OrganizationId,
     token: String,

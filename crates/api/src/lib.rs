@@ -4,9 +4,12 @@
 
 mod answer;
 mod auth;
+mod cors;
 mod docs_page;
 mod extract;
 pub mod figures;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod lti;
@@ -20,16 +23,14 @@ pub use problem::Problem;
 pub use state::ApiState;
 
 use axum::{Router, response::Redirect, routing::get};
-use std::{sync::Arc, time::Duration};
-use tower::Layer as _;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowHeaders, Any, CorsLayer},
-    normalize_path::NormalizePathLayer,
-};
+use std::sync::Arc;
+use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePath};
+
+/// A router that lets every path end with a slash or not.
+pub type Slashes = NormalizePath<Router>;
 
 /// Everything on one router: the API, its reference, health and metrics, and a way from `/` to the reference.
-pub fn router(state: Arc<ApiState>) -> Router {
+pub fn router(state: Arc<ApiState>) -> Slashes {
     trim_slashes(routes(state).route("/", get(|| async { Redirect::temporary("/docs") })))
 }
 
@@ -37,24 +38,20 @@ pub fn router(state: Arc<ApiState>) -> Router {
 pub fn routes(state: Arc<ApiState>) -> Router {
     let (v1, document) = v1::routes(&state);
     figures::describe();
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods(Any)
-        .allow_headers(AllowHeaders::mirror_request())
-        .max_age(Duration::from_secs(600));
+    let panics = CatchPanicLayer::custom(|_| Problem::Panicked.into_response_parts());
     v1.merge(openapi::routes(&document))
         .merge(docs_page::routes(&document))
         .merge(health::routes())
         .route("/metrics", get(figures::show))
         .with_state(state)
-        .layer(cors)
-        .layer(CatchPanicLayer::custom(|_| Problem::Panicked.into_response_parts()))
+        // As one, because each layer of a router costs every request a box.
+        .layer((panics, cors::AnyOrigin::new()))
 }
 
 /// Lets every path end with a slash or not.
-pub fn trim_slashes(router: Router) -> Router {
+pub fn trim_slashes(router: Router) -> Slashes {
     // Around the router, because it must happen before a route is looked for.
-    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(router))
+    NormalizePath::trim_trailing_slash(router)
 }
 
 /// The API's description as JSON.

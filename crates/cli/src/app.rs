@@ -6,8 +6,7 @@ use crate::{
     server::{self, Limits},
     settings::{Database, Settings},
 };
-use api::ApiState;
-use axum::Router;
+use api::{ApiState, Slashes};
 use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{
@@ -43,6 +42,9 @@ const GRACE: Duration = Duration::from_secs(8);
 const ANSWER_RETENTION: Duration = Duration::from_secs(12 * 3600);
 /// Reports on their way to becoming operational webhooks. Beyond these, reports are dropped rather than slow delivery.
 const REPORTS: usize = 4096;
+
+/// Requests on the wire from which on each endpoint has one place among them. A connection takes about 20 KB.
+const CROWDED: usize = 1024;
 
 /// Beyond the deadline of any webfilter, which `filters` keeps.
 const WEBFILTER_CLIENT_TIMEOUT: Duration = Duration::from_secs(61);
@@ -85,7 +87,7 @@ pub(crate) struct App {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    router: Router,
+    router: Slashes,
     engine: Engine,
     upkeep: Upkeep,
     filters: Arc<Filters>,
@@ -147,6 +149,7 @@ impl App {
                 retry_schedule: settings.retry_schedule.clone(),
                 concurrency: settings.endpoint_concurrency,
                 disable_after: settings.disable_after,
+                crowded: CROWDED,
                 memory_budget: settings.memory_budget,
             },
         };

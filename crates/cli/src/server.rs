@@ -4,19 +4,22 @@
 //! without TLS is not offered: telling the two apart has no deadline, and a silent connection would cost us for ever.
 
 use crate::unread;
-use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http_body::Body;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tower_http::timeout::RequestBodyDeadline;
+use tower::Service;
+use tower_http::timeout::{DeadlineBody, RequestBodyDeadline};
 use tracing::{debug, warn};
 
 /// How much of everything the loop gives away.
@@ -61,7 +64,15 @@ pub(crate) async fn bind_nearby(address: SocketAddr) -> io::Result<TcpListener> 
 }
 
 /// Serves `router` until `stop` is over, then lets requests in flight finish.
-pub(crate) async fn run(listener: TcpListener, router: Router, limits: Limits, stop: impl Future<Output = ()>) {
+pub(crate) async fn run<S, B>(listener: TcpListener, router: S, limits: Limits, stop: impl Future<Output = ()>)
+where
+    S: Service<Request<DeadlineBody<unread::Shared>>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let seats = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
@@ -127,7 +138,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::routing::get;
+    use axum::{Router, routing::get};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         sync::oneshot,

@@ -56,7 +56,7 @@ struct ActivityPage {
     /// The ends of the axes, and their halves.
     top: [String; 2],
     top_ms: [String; 2],
-    /// Whether anything was answered well.
+    /// Whether anything was delivered.
     timed: bool,
     delivered: String,
     failed: String,

@@ -87,8 +87,8 @@ pub(crate) async fn list(visitor: Visitor, Query(query): Query) -> Page {
     let mut rows = Vec::new();
     for app in &applications.items {
         let scope = visitor.service().open(&visitor.actor, &app.id.to_string()).await?;
-        let endpoints = &scope.entry().endpoints;
-        let (mark, health) = health::of_application(endpoints);
+        let endpoints: Vec<_> = scope.endpoints().cloned().collect();
+        let (mark, health) = health::of_application(&endpoints);
         let about = service::platform::about(app);
         rows.push(Row {
             name: app.name.clone(),
@@ -232,7 +232,7 @@ pub(crate) async fn save(visitor: Visitor, Path(app): Path<String>, Form(form): 
 pub(crate) async fn confirm_delete(visitor: Visitor, Path(app): Path<String>) -> Page {
     let scope = visitor.service().open_managed(&visitor.actor, &app).await?;
     let app = scope.application();
-    let endpoints = scope.entry().endpoints.len();
+    let endpoints = scope.endpoints().count();
     show(&ConfirmPage {
         frame: Frame::of(&visitor, app, Room::Settings, format!("Delete {}?", app.name)),
         text: vec![

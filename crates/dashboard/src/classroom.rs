@@ -105,7 +105,7 @@ async fn page(visitor: &Visitor, scope: &AppScope) -> Result<ClassroomPage, Page
     }
     let mut endpoints = Vec::new();
     // In memory already, with all that belongs to the application.
-    for e in scope.entry().endpoints.iter().rev().filter(|e| e.secrets.body.is_some()).take(MOST) {
+    for e in scope.endpoints().rev().filter(|e| e.secrets.body.is_some()).take(MOST) {
         endpoints.push(settings(visitor, scope, e).await?);
     }
     Ok(ClassroomPage {

@@ -176,7 +176,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, name)): Path<(String, Stri
     if let Some(Value::Object(members)) = &mut shown {
         members.remove("examples");
     }
-    let endpoints = scope.entry().endpoints.iter().rev();
+    let endpoints = scope.endpoints().rev();
     let listeners = endpoints
         .filter(|e| e.disabled.is_none() && e.selects(&t.name))
         .take(LISTENERS)

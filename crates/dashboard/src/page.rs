@@ -76,6 +76,8 @@ pub(crate) struct Rail {
     /// Whether the secret travels in the body there: then there is a page for that.
     pub(crate) has_webhook_settings: bool,
     pub(crate) has_submissions: bool,
+    /// Whether what belongs to the application as a whole is shown.
+    pub(crate) whole: bool,
     pub(crate) may_manage: bool,
     pub(crate) may_invite: bool,
     pub(crate) may_audit: bool,
@@ -156,6 +158,7 @@ impl Frame {
             tools: service::lti::has_tools(app),
             has_webhook_settings: about.has_body_secrets,
             has_submissions: about.has_submissions && visitor.may(Permission::SeePayloads),
+            whole: visitor.may(Permission::SeeWhole),
             may_manage: visitor.may(Permission::ManageApplication),
             may_invite: visitor.may(Permission::ManagePeople),
             may_audit: visitor.may(Permission::SeeAudit),
@@ -189,6 +192,8 @@ pub(crate) enum PageError {
     PortalClosed,
     /// An invitation that does not work any more.
     NoInvitation,
+    /// A link to a new password that does not work any more.
+    NoReset,
     /// Another site sent the form.
     Foreign,
     /// More than a form may hold.
@@ -233,6 +238,12 @@ impl PageError {
                 "This invitation does not work any more",
                 "It was used already, has ended, or was withdrawn.".to_owned(),
                 "Ask whoever invited you for a new one.",
+            ),
+            Self::NoReset => (
+                StatusCode::NOT_FOUND,
+                "This link does not work any more",
+                "It was used already, has ended, or there is a newer one.".to_owned(),
+                "Ask whoever runs this server for a new one.",
             ),
             Self::Foreign => (
                 StatusCode::FORBIDDEN,
@@ -384,6 +395,7 @@ mod tests {
             tools: true,
             has_webhook_settings: true,
             has_submissions: true,
+            whole: true,
             may_manage: true,
             may_invite: true,
             may_audit: true,

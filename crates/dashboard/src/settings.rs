@@ -138,7 +138,7 @@ async fn alerts_page(visitor: &Visitor, query: &crate::form::Fields) -> Result<A
             ("a deleted application".to_owned(), String::new(), String::new());
         if let Ok(scope) = service.open(&visitor.actor, &alert.application.to_string()).await {
             application = scope.application().name.clone();
-            let endpoint = scope.entry().endpoints.iter().find(|e| e.id == alert.endpoint);
+            let endpoint = scope.endpoints().find(|e| e.id == alert.endpoint);
             address = endpoint.map_or_else(|| alert.endpoint.to_string(), |e| crate::endpoint::address(e));
             if endpoint.is_some() {
                 path = format!("{}/endpoints/{}", app_path(scope.application()), alert.endpoint);

@@ -9,10 +9,11 @@ use crate::{
     queue,
     session::Visitor,
     student_data::{Asked, agreed},
+    words::thousands,
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Endpoint, RetrySchedule};
+use domain::{DeactivateAfter, Endpoint, RetrySchedule};
 use service::{
     AppScope, Capability, Patch, ServiceError,
     endpoints::{EndpointChange, EndpointExtras},
@@ -41,6 +42,9 @@ struct AdvancedPage {
     filter: String,
     transform: String,
     signed: bool,
+    /// Where receivers find the keys of signed bodies; empty if bodies are not signed.
+    key_set: String,
+    deactivate: String,
     https_only: bool,
     only_selected: bool,
     has_body_secret: bool,
@@ -88,6 +92,17 @@ pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Pag
         filter: e.options.filter.clone().unwrap_or_default(),
         transform: e.options.transform.clone().unwrap_or_default(),
         signed: !e.options.unsigned,
+        key_set: e.options.body_signing.map(|_| visitor.service().jwks_url(app.id)).unwrap_or_default(),
+        deactivate: e.options.deactivate_after.map_or_else(
+            || "as the server decides".to_owned(),
+            |d| {
+                format!(
+                    "switched off after {} timeouts or {} other errors in 24 hours",
+                    thousands(d.timeouts.into()),
+                    thousands(d.errors.into())
+                )
+            },
+        ),
         https_only: e.options.https_only,
         only_selected: e.options.only_selected,
         has_body_secret: e.secrets.body.is_some(),
@@ -113,6 +128,8 @@ enum Fact {
     Format,
     Encoding,
     Signature,
+    BodySigning,
+    Deactivate,
     HttpsOnly,
     OnlySelected,
 }
@@ -134,6 +151,8 @@ impl Fact {
             "format" => Self::Format,
             "encoding" => Self::Encoding,
             "signature" => Self::Signature,
+            "body-signing" => Self::BodySigning,
+            "deactivate" => Self::Deactivate,
             "https-only" => Self::HttpsOnly,
             "only-selected" => Self::OnlySelected,
             _ => return Err(PageError::NotFound),
@@ -170,6 +189,16 @@ impl Fact {
                 "Send the headers by which a receiver can check that an event comes from here. Receivers that do not \
                  know them do not mind.",
             ),
+            Self::BodySigning => (
+                "Signed body",
+                "Send the body as a signed JSON Web Token (RS256). Receivers need the application's published keys; those that \
+                 do not know of it cannot read what they get.",
+            ),
+            Self::Deactivate => (
+                "Failure limit",
+                "Messages given up within 24 hours, because of timeouts and because of other errors, such as 9500, 28000. \
+                 Empty: only as the server decides.",
+            ),
             Self::HttpsOnly => ("HTTPS only", "Take only addresses that begin with https://."),
             Self::OnlySelected => (
                 "Nothing ticked means nothing",
@@ -189,7 +218,7 @@ impl Fact {
         matches!(self, Self::Url | Self::Events | Self::Channels | Self::Format | Self::OnlySelected)
     }
     fn is_switch(self) -> bool {
-        matches!(self, Self::Ordered | Self::Signature | Self::HttpsOnly | Self::OnlySelected)
+        matches!(self, Self::Ordered | Self::Signature | Self::BodySigning | Self::HttpsOnly | Self::OnlySelected)
     }
 }
 
@@ -248,6 +277,10 @@ async fn edit_page(
         Fact::Statuses => list(&e.options.final_statuses),
         Fact::Ordered => on(e.options.ordered),
         Fact::Signature => on(!e.options.unsigned),
+        Fact::BodySigning => on(e.options.body_signing.is_some()),
+        Fact::Deactivate => {
+            e.options.deactivate_after.map(|d| format!("{}, {}", d.timeouts, d.errors)).unwrap_or_default()
+        }
         Fact::HttpsOnly => on(e.options.https_only),
         Fact::OnlySelected => on(e.options.only_selected),
         Fact::Queue => queue::lines(e),
@@ -302,11 +335,25 @@ pub(crate) fn words_in(text: &str) -> Vec<String> {
 }
 
 /// A number, nothing, or a complaint.
-fn number(text: &str) -> Result<Patch<u16>, String> {
+pub(crate) fn number(text: &str) -> Result<Patch<u16>, String> {
     if text.is_empty() {
         return Ok(Patch::Clear);
     }
     text.parse().map(Patch::Set).map_err(|_| format!("'{text}' is not a whole number from 0 to 65535"))
+}
+
+/// Two numbers, nothing, or a complaint.
+fn limits(text: &str) -> Result<Patch<DeactivateAfter>, String> {
+    let words = words_in(text);
+    let odd = || format!("'{text}' are not two whole numbers, such as 9500, 28000");
+    match words.as_slice() {
+        [] => Ok(Patch::Clear),
+        [timeouts, errors] => match (timeouts.parse(), errors.parse()) {
+            (Ok(timeouts), Ok(errors)) => Ok(Patch::Set(DeactivateAfter { timeouts, errors })),
+            _ => Err(odd()),
+        },
+        _ => Err(odd()),
+    }
 }
 
 /// What a form says, as a change. Whether it is allowed, the operation decides.
@@ -336,6 +383,9 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
         Fact::Encoding => change.extras.encoding = Patch::Set(text.to_owned()),
         Fact::Signature => change.extras.signature_headers = Patch::Set(form.ticked("value")),
+        Fact::BodySigning if form.ticked("value") => change.extras.body_signing = Patch::Set("jwt".to_owned()),
+        Fact::BodySigning => change.extras.body_signing = Patch::Clear,
+        Fact::Deactivate => change.extras.deactivate_after = limits(text)?,
         Fact::HttpsOnly => change.extras.https_only = Patch::Set(form.ticked("value")),
         Fact::OnlySelected => change.extras.only_selected = Patch::Set(form.ticked("value")),
         Fact::Queue => change = queue::change(text)?,
@@ -496,6 +546,16 @@ pub(crate) async fn delete(visitor: Visitor, Path((app, endpoint)): At) -> Answe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_two_numbers_or_none() {
+        assert_eq!(limits(" "), Ok(Patch::Clear));
+        let both = Patch::Set(DeactivateAfter { timeouts: 9500, errors: 28000 });
+        assert_eq!((limits("9500, 28000"), limits("9500 28000")), (Ok(both), Ok(both)));
+        for odd in ["9500", "1,2,3", "a,b", "-1,2", "1,99999999999"] {
+            assert!(limits(odd).is_err(), "{odd}");
+        }
+    }
 
     #[test]
     fn hidden_header_values_stay_and_lines_left_out_are_removed() {

@@ -49,7 +49,7 @@ pub(crate) fn long(d: Duration) -> String {
 /// Milliseconds for a table.
 pub(crate) fn millis(ms: impl Into<u64>) -> String {
     match ms.into() {
-        0 => "under 1 ms".to_owned(),
+        0 => "< 1 ms".to_owned(),
         ms @ 1..1_000 => format!("{ms} ms"),
         ms => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
     }

@@ -59,7 +59,8 @@ impl Shared {
         let prepared = self.prepared(endpoint);
         let place = Place { entry, endpoint, prepared: &prepared };
         let result = match &prepared.way {
-            Ok(Way::Queue(queue)) => self.deliver_to_queue(place, queue, job, limits).await,
+            // Boxed because it is rare and large: the task of every delivery would be as large.
+            Ok(Way::Queue(queue)) => Box::pin(self.deliver_to_queue(place, queue, job, limits)).await,
             _ => self.deliver_one(place, job).await,
         };
         (result, limits)
@@ -154,14 +155,10 @@ impl Shared {
         let ended = self.now();
 
         let tries = job.tries + u32::from(!manual);
-        let verdict = decide(
-            self.schedule(entry, endpoint),
-            &endpoint.options.final_statuses,
-            &outcome,
-            tries,
-            ended,
-            (self.parts.jitter)(),
-        );
+        // Only a retry is spread.
+        let jitter = if outcome.is_success() { 0.0 } else { (self.parts.jitter)() };
+        let verdict =
+            decide(self.schedule(entry, endpoint), &endpoint.options.final_statuses, &outcome, tries, ended, jitter);
         let settle = match verdict {
             Verdict::Delivered => Settle::Delivered,
             _ if manual => Settle::AsPlanned,

@@ -58,6 +58,10 @@ pub struct EngineSettings {
     pub concurrency: u16,
     /// An endpoint that only failed for this long is switched off.
     pub disable_after: Duration,
+    /// With so many requests on the wire, each lane has one place: messages to hundreds of endpoints would otherwise open as
+    /// many connections as all of them are wide, and be done no sooner. One place is always there, so that nobody waits for
+    /// others.
+    pub crowded: usize,
     /// Bytes of messages on their way out in memory, about.
     pub memory_budget: usize,
     /// Where this server is reached from outside, without a slash at the end; for formats that link to it.
@@ -292,22 +296,18 @@ impl Shared {
                 self.lane(to).due_at(at);
                 self.pump(to);
             }
-            // Leased to a run that is about to end: the next one takes it up.
             if self.stopping.load(Ordering::Relaxed) {
+                // Leased to a run that is about to end: the next one takes them up.
                 continue;
             }
-            // All of them first: what came together may travel together.
-            let mut touched: Vec<EndpointRef> = Vec::new();
+            let mut lanes: Vec<EndpointRef> = commit.leased.iter().map(|job| job.delivery.to).collect();
             for job in commit.leased {
-                let to = job.delivery.to;
-                if touched.last() != Some(&to) {
-                    touched.push(to);
-                }
-                self.lane(to).get().push(job);
+                self.lane(job.delivery.to).get().push(job);
             }
-            touched.sort_unstable();
-            touched.dedup();
-            for to in touched {
+            // Each lane once, however many came for it.
+            lanes.sort_unstable();
+            lanes.dedup();
+            for to in lanes {
                 self.pump(to);
             }
         }
@@ -399,6 +399,8 @@ impl Shared {
             (endpoint, _) => self.limits(endpoint.map(Arc::as_ref)),
         };
         lane.known_limits = endpoint.map(|_| limits).or(lane.known_limits);
+        let crowded = self.on_wire.load(Ordering::SeqCst) >= self.parts.settings.crowded;
+        let limits = if crowded { Limits { concurrency: 1, ..limits } } else { limits };
         loop {
             let lane = lanes.get_mut(&to.endpoint)?;
             match lane.next(now, limits) {

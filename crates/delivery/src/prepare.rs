@@ -76,7 +76,7 @@ pub(crate) struct Content {
 /// Why nothing is sent of a message.
 #[derive(Debug)]
 pub(crate) enum NotSent {
-    /// The endpoint's filter says no, or its format has no form for such events.
+    /// The endpoint's filter says no, its format has no form for such events, or it is none of its channels' business.
     FilteredOut,
     /// The endpoint's settings do not fit this message: a failed attempt.
     Failed(Outcome),
@@ -118,6 +118,9 @@ impl Prepared {
         message: &Arc<Outgoing>,
         around: Around<'_>,
     ) -> Result<Content, NotSent> {
+        if !endpoint.may_get(&message.meta.channels) {
+            return Err(NotSent::FilteredOut);
+        }
         let (public_url, now) = (around.public_url, around.now);
         let mut content = match &self.rendering {
             None => {
@@ -143,7 +146,8 @@ impl Prepared {
         }
         match endpoint.options.body_signing {
             None => Ok(content),
-            Some(BodySigning::Jwt) => around.signers.sign(endpoint.app, now, content).await,
+            // Boxed because it is rare and large.
+            Some(BodySigning::Jwt) => Box::pin(around.signers.sign(endpoint.app, now, content)).await,
         }
     }
 }

@@ -158,6 +158,10 @@ pub struct EndpointOptions {
     /// Who agreed that its address gets data about people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub student_data: Option<StudentDataConfirmation>,
+    /// Somebody whose access is limited to channels had a hand in it: whatever is asked for, nothing goes there that none
+    /// of its channels is on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
 }
 
 /// What new endpoints of an application start out with. Each may decide otherwise; those that are there stay as they are.
@@ -216,6 +220,11 @@ impl Endpoint {
             && self.selects(event_type)
             && self.channels.as_ref().is_none_or(|mine| mine.iter().any(|c| channels.contains(c)))
     }
+    /// Whether a message with these channels may go there at all, for whatever reason: a try that was planned before its
+    /// channels were changed, one that somebody asks for.
+    pub fn may_get(&self, channels: &BTreeSet<Channel>) -> bool {
+        !self.options.confined || self.channels.as_ref().is_none_or(|mine| !mine.is_disjoint(channels))
+    }
     /// Whether it takes messages of this type: those that are selected. If none is, all; or none, where that was chosen.
     pub fn selects(&self, event_type: &EventTypeName) -> bool {
         match &self.event_types {
@@ -225,7 +234,19 @@ impl Endpoint {
     }
     /// Whether it sends elsewhere, or more, than it did before a change: then whoever agreed to that did not agree to this.
     pub fn reaches_further_than(&self, before: &Self) -> bool {
-        self.url != before.url || self.selects_more_than(before) || is_wider(&self.channels, &before.channels)
+        self.url != before.url
+            || self.selects_more_than(before)
+            || is_wider(&self.channels, &before.channels)
+            || self.may_show_more_than(before)
+    }
+    /// Whether expressions or the format may let out what they kept back. What an expression says is not looked into: another
+    /// one may let more out. One where there was none takes away only.
+    fn may_show_more_than(&self, before: &Self) -> bool {
+        let (now, then) = (&self.options, &before.options);
+        let is_other = |now: &Option<String>, then: &Option<String>| then.is_some() && now != then;
+        is_other(&now.filter, &then.filter)
+            || is_other(&now.transform, &then.transform)
+            || (then.format == Format::Thin && now.format != Format::Thin)
     }
     fn selects_more_than(&self, before: &Self) -> bool {
         match (&self.event_types, &before.event_types) {
@@ -302,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn a_confined_endpoint_gets_nothing_from_outside_of_its_channels_not_even_on_request() {
+        let mut e = endpoint();
+        e.channels = Some(channels(&["course:1"]));
+        assert!(e.may_get(&channels(&["course:12"])));
+        e.options.confined = true;
+        assert!(e.may_get(&channels(&["x", "course:1"])));
+        assert!(!e.may_get(&channels(&["course:12"])) && !e.may_get(&BTreeSet::new()));
+        e.channels = None;
+        assert!(e.may_get(&BTreeSet::new()), "an endpoint without channels gets all");
+    }
+
+    #[test]
     fn another_address_or_a_wider_selection_reaches_further_and_a_narrower_one_does_not() {
         let with = |types: Option<&[&str]>, only_selected: bool| {
             let mut e = endpoint();
@@ -321,6 +354,33 @@ mod tests {
         let mut labelled = endpoint();
         labelled.channels = Some(channels(&["x"]));
         assert!(endpoint().reaches_further_than(&labelled) && !labelled.reaches_further_than(&endpoint()));
+    }
+
+    #[test]
+    fn another_expression_may_let_more_out_a_first_one_does_not() {
+        let with = |filter: Option<&str>, transform: Option<&str>, format| {
+            let mut e = endpoint();
+            e.options.filter = filter.map(str::to_owned);
+            e.options.transform = transform.map(str::to_owned);
+            e.options.format = format;
+            e
+        };
+        let (plain, thin) = (with(None, None, Format::Standard), with(None, None, Format::Thin));
+        let (picky, other) = (with(Some("a"), None, Format::Standard), with(Some("b"), None, Format::Standard));
+        let (small, large) = (with(None, Some("{}"), Format::Standard), with(None, Some("."), Format::Standard));
+        for (now, before, further) in [
+            (&picky, &plain, false),
+            (&plain, &picky, true),
+            (&other, &picky, true),
+            (&picky, &picky, false),
+            (&small, &plain, false),
+            (&plain, &small, true),
+            (&large, &small, true),
+            (&thin, &plain, false),
+            (&plain, &thin, true),
+        ] {
+            assert_eq!(now.reaches_further_than(before), further, "{:?} {:?}", now.options, before.options);
+        }
     }
 
     proptest! {

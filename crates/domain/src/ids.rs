@@ -6,7 +6,6 @@
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
-use svix_ksuid::{KsuidLike as _, KsuidMs};
 
 /// Seconds between the Unix epoch and the KSUID epoch (2014-05-13T16:53:20Z).
 const KSUID_EPOCH: i64 = 1_400_000_000;
@@ -57,18 +56,80 @@ impl Ksuid {
         b[8..].copy_from_slice(&tail);
         Self(b)
     }
-    fn text(&self) -> String {
-        KsuidMs::from_bytes(self.0).to_string()
+    /// Written several times for each message, so without a string or big numbers: five digits at a time are divided off.
+    fn text(&self) -> Text {
+        let mut number = self.limbs();
+        let mut text = [b'0'; TEXT];
+        let mut end = TEXT;
+        while end > 0 {
+            let mut rest = 0;
+            for limb in &mut number {
+                let part = (rest << 32) | u64::from(*limb);
+                // Less than 2^32, because `rest` is less than what it is divided by.
+                *limb = (part / FIVE_DIGITS) as u32;
+                rest = part % FIVE_DIGITS;
+            }
+            for digit in text[end.saturating_sub(5)..end].iter_mut().rev() {
+                *digit = DIGITS[(rest % 62) as usize];
+                rest /= 62;
+            }
+            end = end.saturating_sub(5);
+        }
+        Text(text)
     }
     fn read(text: &str) -> Option<Self> {
-        // Greater texts would be read modulo 2^160, and other characters as if they were not there or digits: other texts
-        // for the same id.
-        let is_ours =
-            text.len() == GREATEST.len() && text <= GREATEST && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !is_ours {
+        // Greater texts are no id.
+        if text.len() != TEXT || text > GREATEST {
             return None;
         }
-        KsuidMs::from_base62(text).ok().map(|k| Self(*k.bytes()))
+        let mut number = [0u32; 5];
+        for byte in text.bytes() {
+            let mut carry = u64::from(value_of(byte)?);
+            for limb in number.iter_mut().rev() {
+                let part = u64::from(*limb) * 62 + carry;
+                // The lower half stays, the upper one goes on.
+                *limb = part as u32;
+                carry = part >> 32;
+            }
+        }
+        let mut bytes = [0; 20];
+        for (four, limb) in bytes.chunks_exact_mut(4).zip(number) {
+            four.copy_from_slice(&limb.to_be_bytes());
+        }
+        Some(Self(bytes))
+    }
+    fn limbs(&self) -> [u32; 5] {
+        let mut number = [0; 5];
+        for (limb, four) in number.iter_mut().zip(self.0.chunks_exact(4)) {
+            *limb = four.iter().fold(0, |n, byte| (n << 8) | u32::from(*byte));
+        }
+        number
+    }
+}
+
+/// Characters of an id after its prefix.
+const TEXT: usize = 27;
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// 62^5: how many numbers five digits can write.
+const FIVE_DIGITS: u64 = 916_132_832;
+
+/// What a digit stands for.
+fn value_of(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'Z' => Some(digit - b'A' + 10),
+        b'a'..=b'z' => Some(digit - b'a' + 36),
+        _ => None,
+    }
+}
+
+/// An id without its prefix.
+struct Text([u8; TEXT]);
+
+impl Text {
+    fn as_str(&self) -> &str {
+        // Nothing but digits, which are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -86,13 +147,13 @@ fn tick_bytes(tick: u64) -> [u8; 5] {
 
 impl fmt::Display for Ksuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(self.text().as_str())
     }
 }
 
 impl fmt::Debug for Ksuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -119,7 +180,7 @@ macro_rules! id {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str($prefix)?;
-                f.write_str(&self.0.text())
+                f.write_str(self.0.text().as_str())
             }
         }
         impl fmt::Debug for $name {
@@ -356,7 +417,7 @@ mod tests {
 
     #[test]
     fn the_greatest_text_is_that_of_the_greatest_id() {
-        assert_eq!(Ksuid::MAX.text(), GREATEST);
+        assert_eq!(Ksuid::MAX.text().as_str(), GREATEST);
         assert_eq!(Ksuid::read(GREATEST), Some(Ksuid::MAX));
         for other in ["aWgEPTl1tmebfsQzFP4bxwgy80W", "Z2bLVqM9sI1wGcMFzbKXlKŴMFz", "Z2bLVqM9sI1wGcMFzbKXlK_-MFz"] {
             assert_eq!(Ksuid::read(other), None);
@@ -430,6 +491,15 @@ mod tests {
             prop_assert_eq!(text.parse(), Ok(id));
             prop_assert!(text.parse::<MessageId>().is_err());
             prop_assert_eq!(serde_json::from_str::<EndpointId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        }
+
+        #[test]
+        fn ids_are_written_as_others_write_ksuids(bytes: [u8; 20]) {
+            use svix_ksuid::{KsuidLike as _, KsuidMs};
+            let theirs = KsuidMs::from_bytes(bytes).to_string();
+            let ours = Ksuid(bytes).text();
+            prop_assert_eq!(ours.as_str(), &theirs);
+            prop_assert_eq!(Ksuid::read(&theirs), Some(Ksuid(bytes)));
         }
 
         #[test]

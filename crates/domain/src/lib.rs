@@ -7,6 +7,7 @@ pub mod application;
 pub mod attempt;
 pub mod audit;
 pub mod breaker;
+pub mod confines;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
@@ -31,6 +32,7 @@ pub mod webfilter;
 pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
+pub use confines::Confines;
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
 pub use endpoint::{
     BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,
@@ -47,7 +49,7 @@ pub use ids::{
 pub use json::Json;
 pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
-pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Uid};
+pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Tag, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
 pub use people::{Grant, Invitation, Role, Subject, User};
 pub use retry::RetrySchedule;

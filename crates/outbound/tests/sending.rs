@@ -413,6 +413,26 @@ async fn https_to_a_port_without_tls_and_http_to_one_with_it_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_over_tls_shake_hands_less_than_once_in_a_hundred() {
+    let authority = Authority::new();
+    let client = Arc::new(trusting(&authority));
+    let receiver = Receiver::start_tls(authority.issue(&["localhost"], Validity::Current)).await;
+    let target = Arc::new(Target::prepare(&endpoint(&receiver.url_at("localhost", "/"))).unwrap());
+    let mut lanes = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, target) = (Arc::clone(&client), Arc::clone(&target));
+        lanes.spawn(async move {
+            for _ in 0..125 {
+                assert!(client.send(&target, request()).await.outcome.is_success());
+            }
+        });
+    }
+    lanes.join_all().await;
+    assert_eq!(receiver.requests().len(), 1_000);
+    assert!(receiver.connections() < 10, "{}", receiver.connections());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_all_arrive_and_share_few_connections() {
     let receiver = Receiver::start().await;
     let (client, target) = (Arc::new(client()), Arc::new(Target::prepare(&endpoint(&receiver.url())).unwrap()));

@@ -27,7 +27,7 @@ impl AppScope {
         self.entry.application.key
     }
     /// The application with its endpoints, as they were when the scope was opened.
-    pub fn entry(&self) -> &Arc<AppEntry> {
+    pub(crate) fn entry(&self) -> &Arc<AppEntry> {
         &self.entry
     }
     /// Who acts.
@@ -87,7 +87,8 @@ impl Service {
     /// The same for operations that say themselves who may do them.
     pub(crate) async fn find_endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
         let which = IdOrUid::<EndpointId>::read(which);
-        self.store.endpoint(scope.key(), &which).await?.ok_or(ServiceError::NO_ENDPOINT)
+        let found = self.store.endpoint(scope.key(), &which).await?;
+        found.filter(|e| scope.sees_endpoint(e)).ok_or(ServiceError::NO_ENDPOINT)
     }
 
     pub(crate) async fn find_message(
@@ -97,6 +98,7 @@ impl Service {
         with_payload: bool,
     ) -> Result<Message, ServiceError> {
         let which = IdOrUid::<MessageId>::read(which);
-        self.store.message(scope.key(), &which, with_payload).await?.ok_or(ServiceError::NO_MESSAGE)
+        let found = self.store.message(scope.key(), &which, with_payload).await?;
+        found.filter(|m| scope.sees_message(m)).ok_or(ServiceError::NO_MESSAGE)
     }
 }

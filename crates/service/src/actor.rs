@@ -2,7 +2,7 @@
 //! a role.
 
 use crate::error::ServiceError;
-use domain::{ActorKind, ApplicationId, EventTypeName, OrganizationId, Role, User, UserId};
+use domain::{ActorKind, ApplicationId, Confines, EventTypeName, OrganizationId, Role, User, UserId, lti::ToolGuid};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,8 +59,8 @@ impl Person {
         Self { organization, user, is_tool, name, operator: true, roles, acting_in: None }
     }
     /// A tool. What it may do was decided before.
-    pub(crate) fn tool(organization: OrganizationId) -> Self {
-        Self { is_tool: true, name: "tool".to_owned(), ..Self::with_link(organization) }
+    pub(crate) fn tool(organization: OrganizationId, guid: &ToolGuid) -> Self {
+        Self { is_tool: true, name: guid.to_string(), ..Self::with_link(organization) }
     }
     fn role(&self) -> Option<Role> {
         self.roles.get(&self.acting_in?).copied()
@@ -78,6 +78,8 @@ pub enum Permission {
     ManagePeople,
     /// See what was done in an application.
     SeeAudit,
+    /// See what belongs to an application as a whole: its settings, its webfilters.
+    SeeWhole,
 }
 
 fn role_has(role: Role, capability: Capability) -> bool {
@@ -92,8 +94,8 @@ fn role_has(role: Role, capability: Capability) -> bool {
 fn role_may(role: Role, permission: Permission) -> bool {
     match role {
         Role::Owner => true,
-        Role::Assistant => permission == Permission::SeePayloads,
-        Role::Viewer => false,
+        Role::Assistant => matches!(permission, Permission::SeePayloads | Permission::SeeWhole),
+        Role::Viewer => permission == Permission::SeeWhole,
     }
 }
 
@@ -108,6 +110,8 @@ pub struct ApplicationActor {
     pub feature_flags: BTreeSet<EventTypeName>,
     /// What it may do; everything that applications may if absent.
     pub capabilities: Option<BTreeSet<Capability>>,
+    /// Which channels it is limited to; none if absent.
+    pub confines: Option<Confines>,
 }
 
 /// What the bearer of a portal link may do. The words are Svix's.
@@ -173,7 +177,11 @@ impl Actor {
         match self {
             Self::Organization(_) => true,
             // As with Svix: who may look may see what was sent.
-            Self::Application(_) => permission == Permission::SeePayloads,
+            Self::Application(a) => match permission {
+                Permission::SeePayloads => true,
+                Permission::SeeWhole => a.confines.is_none(),
+                Permission::ManageApplication | Permission::ManagePeople | Permission::SeeAudit => false,
+            },
             Self::Person(p) => p.operator || p.role().is_some_and(|role| role_may(role, permission)),
         }
     }
@@ -197,10 +205,21 @@ impl Actor {
     pub fn in_the_log(&self) -> (ActorKind, String) {
         match self {
             Self::Organization(organization) => (ActorKind::Token, organization.to_string()),
-            Self::Application(a) => (ActorKind::Application, a.application.to_string()),
+            Self::Application(a) => match &a.confines {
+                None => (ActorKind::Application, a.application.to_string()),
+                Some(confines) => (ActorKind::Application, format!("{} ({confines})", a.application)),
+            },
             Self::Person(p) if p.user.is_some() => (ActorKind::User, p.name.clone()),
             Self::Person(p) if p.is_tool => (ActorKind::Tool, p.name.clone()),
             Self::Person(p) => (ActorKind::Link, p.name.clone()),
+        }
+    }
+
+    /// What the actor is limited to inside of the application; nothing if absent.
+    pub fn confines(&self) -> Option<&Confines> {
+        match self {
+            Self::Organization(_) | Self::Person(_) => None,
+            Self::Application(a) => a.confines.as_ref(),
         }
     }
 
@@ -227,7 +246,7 @@ mod tests {
     }
     fn allowed(actor: &Actor) -> (usize, Vec<Permission>) {
         use Permission as P;
-        let all = [P::SeePayloads, P::ManageApplication, P::ManagePeople, P::SeeAudit];
+        let all = [P::SeePayloads, P::ManageApplication, P::ManagePeople, P::SeeAudit, P::SeeWhole];
         let capabilities = Capability::ALL.iter().filter(|c| actor.must_have(**c).is_ok()).count();
         (capabilities, all.into_iter().filter(|p| actor.may(*p)).collect())
     }
@@ -236,12 +255,12 @@ mod tests {
     fn a_role_says_what_a_person_may_do_in_its_application_only() {
         use Permission as P;
         let app = ApplicationId(Ksuid::MIN);
-        let all = vec![P::SeePayloads, P::ManageApplication, P::ManagePeople, P::SeeAudit];
+        let all = vec![P::SeePayloads, P::ManageApplication, P::ManagePeople, P::SeeAudit, P::SeeWhole];
         let acting = |role| person(Some(role), false).acting_in(app).unwrap();
         assert_eq!(allowed(&acting(Role::Owner)), (6, all.clone()));
-        assert_eq!(allowed(&acting(Role::Assistant)), (5, vec![P::SeePayloads]));
+        assert_eq!(allowed(&acting(Role::Assistant)), (5, vec![P::SeePayloads, P::SeeWhole]));
         assert!(acting(Role::Assistant).must_have(Capability::ManageTransformations).is_err());
-        assert_eq!(allowed(&acting(Role::Viewer)), (1, vec![]));
+        assert_eq!(allowed(&acting(Role::Viewer)), (1, vec![P::SeeWhole]));
         assert_eq!(allowed(&person(Some(Role::Owner), false)), (0, vec![]), "nowhere in particular");
         assert!(person(Some(Role::Owner), false).acting_in(ApplicationId(Ksuid::MAX)).is_none());
         assert!(person(Some(Role::Owner), false).must_be_organization().is_err());

@@ -328,6 +328,12 @@ impl Service {
         Err(ServiceError::TooBusy)
     }
 
+    /// An application, for who sees all of it.
+    pub fn application<'a>(&self, scope: &'a AppScope) -> Result<&'a Application, ServiceError> {
+        scope.must_see_whole()?;
+        Ok(scope.application())
+    }
+
     /// Deletes an application with everything below it.
     pub async fn delete_application(&self, scope: &AppScope) -> Result<(), ServiceError> {
         scope.must_be_organization()?;

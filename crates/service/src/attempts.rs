@@ -3,7 +3,7 @@
 use crate::{
     Service, Window, access::AppScope, actor::Capability, check::read_id, error::ServiceError, messages::MessagesOf,
 };
-use domain::{Action, Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, PageOf, PageQuery};
+use domain::{Action, Attempt, AttemptId, AttemptStatus, DeliveryRef, Ksuid, Order, PageOf, PageQuery};
 use store::{AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, DeliveryFilter};
 
 /// Which attempts a list shows, as it was asked for.
@@ -18,12 +18,12 @@ pub struct AttemptsLike {
 }
 
 impl AttemptsLike {
-    fn checked(&self) -> Result<AttemptFilter, ServiceError> {
+    fn checked(&self, scope: &AppScope) -> Result<AttemptFilter, ServiceError> {
         Ok(AttemptFilter {
             status: self.status,
             status_code_class: self.status_code_class,
-            messages: self.messages.checked()?,
-            endpoint: None,
+            messages: self.messages.checked(scope)?,
+            endpoints: None,
         })
     }
 }
@@ -42,7 +42,7 @@ impl Service {
         let endpoint = self.find_endpoint(scope, endpoint).await?;
         let of = AttemptsOf::Endpoint(scope.endpoint_ref(&endpoint));
         let shown = scope.shows_payloads(with_content);
-        Ok(self.store.attempts(of, window.range(self.ids.latest()), &like.checked()?, shown).await?)
+        Ok(self.store.attempts(of, window.range(self.ids.latest()), &like.checked(scope)?, shown).await?)
     }
 
     /// Attempts of a message, newest first; to one endpoint if given.
@@ -57,10 +57,11 @@ impl Service {
     ) -> Result<PageOf<Attempt>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let id = self.message_id(scope, message).await?;
-        let mut filter = like.checked()?;
-        if let Some(endpoint) = endpoint {
-            filter.endpoint = Some(self.find_endpoint(scope, endpoint).await?.key);
-        }
+        let mut filter = like.checked(scope)?;
+        filter.endpoints = match endpoint {
+            Some(endpoint) => Some([self.find_endpoint(scope, endpoint).await?.key].into()),
+            None => self.shown_endpoints(scope, id).await?,
+        };
         let of = AttemptsOf::Message(scope.key(), id);
         let shown = scope.shows_payloads(with_content);
         Ok(self.store.attempts(of, window.range(self.ids.latest()), &filter, shown).await?)
@@ -73,6 +74,13 @@ impl Service {
         let id = self.message_id(scope, message).await?;
         let attempt = attempt.ok_or(ServiceError::NO_ATTEMPT)?;
         let mut found = self.store.attempt(scope.key(), id, attempt).await?.ok_or(ServiceError::NO_ATTEMPT)?;
+        if scope.confines().is_some() {
+            let whole = PageQuery { limit: usize::MAX, cursor: None, order: Order::Ascending };
+            let shown = self.destinations(scope, id, whole).await?;
+            if !shown.items.iter().any(|d| d.endpoint.id == found.endpoint) {
+                return Err(ServiceError::NO_ATTEMPT);
+            }
+        }
         if !scope.shows_payloads(true) {
             // Receivers repeat what they were sent.
             found.response.clear();
@@ -106,7 +114,7 @@ impl Service {
     ) -> Result<PageOf<AttemptedMessage>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let endpoint = self.find_endpoint(scope, endpoint).await?;
-        let filter = DeliveryFilter { status, messages: of.checked()? };
+        let filter = DeliveryFilter { status, messages: of.checked(scope)? };
         let range = window.range(self.ids.latest());
         let (to, shown) = (scope.endpoint_ref(&endpoint), scope.shows_payloads(with_payload));
         let page = self.store.attempted_messages(to, range, &filter, shown).await?;
@@ -125,7 +133,7 @@ impl Service {
     ) -> Result<PageOf<AttemptedDestination>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let id = self.message_id(scope, message).await?;
-        Ok(self.store.attempted_destinations(scope.key(), id, page).await?)
+        self.destinations(scope, id, page).await
     }
 
     /// Asks for one more attempt, whatever became of earlier ones and whatever the endpoint selects. To an endpoint
@@ -140,6 +148,7 @@ impl Service {
         if endpoint.disabled.is_some() {
             return Ok(());
         }
+        let endpoint = self.mark_before_sending(scope, endpoint).await?;
         let delivery = DeliveryRef { to: scope.endpoint_ref(&endpoint), message: message.meta.id };
         if !self.store.resend(delivery, self.now()).await? {
             return Err(ServiceError::MissingPayload);

@@ -114,6 +114,7 @@ impl Service {
     /// Lets an application's next key sign from now on, and makes another one to follow it. The one that signed until now
     /// stays published until the next change.
     pub async fn rotate_body_keys(&self, scope: &AppScope) -> Result<PublicKeys, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ManageEndpointSecret)?;
         let set = self.rotate(scope.key(), None).await?;
         let set = set.ok_or(ServiceError::NotFound("No endpoint of this application asked for signed bodies"))?;

@@ -4,7 +4,7 @@ use crate::{
     error::{Problem, ServiceError},
     patch::Patch,
 };
-use domain::{Channel, EventTypeName, NameError, Uid, ids::IdError};
+use domain::{Channel, EventTypeName, NameError, Tag, Uid, ids::IdError};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +15,8 @@ use std::{
 const TEXT_MAX: usize = 64 * 1024;
 /// Bytes of metadata as JSON at most.
 const METADATA_MAX: usize = 4096;
-/// Channels at most, on an endpoint or a message.
-const CHANNELS_MAX: usize = 10;
+/// Tags of a message at most.
+const TAGS_MAX: usize = 5;
 
 /// Collects the rules that a command breaks.
 pub struct Check {
@@ -103,12 +103,28 @@ impl Check {
         }
         self.items("event_types", texts, EventTypeName::new)
     }
+    /// Channels of one object at most.
+    pub const CHANNELS_MAX: usize = 10;
+
     /// Channels: 1 to 10.
     pub fn channels(&mut self, texts: &[impl AsRef<str>]) -> BTreeSet<Channel> {
+        self.channels_up_to(texts, Self::CHANNELS_MAX)
+    }
+    /// Channels: at least one.
+    pub(crate) fn channels_up_to(&mut self, texts: &[impl AsRef<str>], most: usize) -> BTreeSet<Channel> {
         let set = self.items("channels", texts, Channel::new);
-        if texts.is_empty() || set.len() > CHANNELS_MAX {
+        if texts.is_empty() || set.len() > most {
             let msg = "Channels must have at least 1 and at most 10 items, or be set to null.";
             self.fail(&["channels"], msg);
+        }
+        set
+    }
+
+    /// Tags: up to 5; none is as good as absent.
+    pub fn tags(&mut self, texts: &[impl AsRef<str>]) -> BTreeSet<Tag> {
+        let set = self.items("tags", texts, Tag::new);
+        if set.len() > TAGS_MAX {
+            self.fail(&["tags"], "Tags must have at most 5 items.");
         }
         set
     }

@@ -14,6 +14,8 @@ const LOOKS_THROUGH_MESSAGES: usize = 5_000;
 const LOOKS_THROUGH_DELIVERIES: usize = 1_000;
 /// Deliveries of a message on its page.
 const DELIVERIES: usize = 100;
+/// The same where only some of them are shown.
+const DELIVERIES_SIFTED: usize = 2_000;
 /// Successes whose durations stand for a stretch of time.
 const SAMPLE: usize = 50;
 /// After its end, attempts of a stretch of time may still be written for this long.
@@ -60,7 +62,7 @@ impl Took {
 }
 
 fn looks(of: &MessageFilter, through: usize) -> usize {
-    if of.event_types.is_none() && of.channel.is_none() { LOOKS } else { through }
+    if of.is_empty() { LOOKS } else { through }
 }
 
 impl Service {
@@ -74,7 +76,7 @@ impl Service {
         of: &MessagesOf,
     ) -> Result<Looked<DeliveryView>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let (range, of) = (window.range(self.ids.latest()), of.checked()?);
+        let (range, of) = (window.range(self.ids.latest()), of.checked(scope)?);
         let to = scope.endpoint_ref(endpoint);
         Ok(self.store.deliveries(to, range, standing, &of, looks(&of, LOOKS_THROUGH_DELIVERIES)).await?)
     }
@@ -86,7 +88,11 @@ impl Service {
         message: &Message,
     ) -> Result<Vec<(Endpoint, DeliveryView)>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        Ok(self.store.deliveries_of(scope.key(), message.meta.id, DELIVERIES).await?)
+        let most = if scope.confines().is_some() { DELIVERIES_SIFTED } else { DELIVERIES };
+        let mut found = self.store.deliveries_of(scope.key(), message.meta.id, most).await?;
+        found.retain(|(endpoint, _)| scope.sees_endpoint(endpoint));
+        found.truncate(DELIVERIES);
+        Ok(found)
     }
 
     /// Messages that fit, newest first, without payloads.
@@ -97,7 +103,7 @@ impl Service {
         of: &MessagesOf,
     ) -> Result<Looked<Message>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        let (range, of) = (window.range(self.ids.latest()), of.checked()?);
+        let (range, of) = (window.range(self.ids.latest()), of.checked(scope)?);
         Ok(self.store.search(scope.key(), range, &of, looks(&of, LOOKS_THROUGH_MESSAGES)).await?)
     }
 

@@ -285,7 +285,7 @@ fn uid_taken() -> ServiceError {
 }
 
 impl Service {
-    fn check_endpoint(&self, change: EndpointChange, check: &mut Check) -> Checked {
+    fn check_endpoint(&self, scope: &AppScope, change: EndpointChange, check: &mut Check) -> Checked {
         let c = change;
         if let Some(description) = &c.description {
             check.text("description", description);
@@ -305,7 +305,7 @@ impl Service {
             uid: c.uid.and_then(|uid| check.uid(&uid, EndpointId::PREFIX)),
             disabled: c.disabled,
             event_types: c.event_types.map(|types| check.event_types(&types)),
-            channels: c.channels.map(|channels| check.channels(&channels)),
+            channels: c.channels.map(|channels| check.channels_up_to(&channels, scope.channels_max())),
             throttle_rate: c.throttle_rate,
             metadata: c.metadata,
             version: c.version,
@@ -345,6 +345,10 @@ impl Service {
 
     async fn event_types_must_exist(&self, scope: &AppScope, checked: &Checked) -> Result<(), ServiceError> {
         let Patch::Set(types) = &checked.event_types else { return Ok(()) };
+        // What a tool may name was decided by what it was given.
+        if checked.extras.subscription.value().is_some() {
+            return Ok(());
+        }
         let unknown = self.store.unknown_event_types(&scope.application().organization, types).await?;
         if unknown.is_empty() {
             return Ok(());
@@ -363,7 +367,12 @@ impl Service {
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        Ok(self.store.endpoints(scope.key(), page).await?)
+        if scope.confines().is_none() {
+            return Ok(self.store.endpoints(scope.key(), page).await?);
+        }
+        let mut found = self.store.endpoints_of(scope.key()).await?;
+        found.retain(|e| scope.sees_endpoint(e));
+        Ok(page.of_sorted(found, |e| e.id.0))
     }
 
     /// Creates an endpoint, with a new secret if none is given.
@@ -372,8 +381,9 @@ impl Service {
         input.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let secret = input.secret.take().and_then(|text| self.read_secret(&text, "secret", &mut check));
-        let checked = self.check_endpoint(input.into(), &mut check);
+        let mut checked = self.check_endpoint(scope, input.into(), &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, true)?;
         self.event_types_must_exist(scope, &checked).await?;
         let secret = secret.unwrap_or_else(|| self.secrets.generate(self.settings.signature));
         let (id, now) = self.next_id();
@@ -382,6 +392,7 @@ impl Service {
         endpoint.options = defaults.options;
         let (handshake, agreed) = (checked.extras.handshake.clone(), checked.extras.student_data.clone());
         checked.apply(&mut endpoint);
+        scope.mark(&mut endpoint);
         student_data::settle(None, &mut endpoint, &agreed, scope.actor(), now);
         if defaults.body_secret {
             endpoint.secrets.body = Some(secrets::new_body_secret());
@@ -427,8 +438,9 @@ impl Service {
         change.extras.needs().map_or(Ok(()), |capability| scope.must_have(capability))?;
         let mut check = Check::body();
         let what = change.in_words();
-        let checked = self.check_endpoint(change, &mut check);
+        let mut checked = self.check_endpoint(scope, change, &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, false)?;
         self.event_types_must_exist(scope, &checked).await?;
         let switches_off = checked.disabled == Some(true);
         if checked.extras.body_signing.value().is_some() {
@@ -466,8 +478,9 @@ impl Service {
     ) -> Result<Endpoint, ServiceError> {
         scope.must_have(Capability::ManageEndpoint)?;
         let mut check = Check::body();
-        let checked = self.check_endpoint(change, &mut check);
+        let mut checked = self.check_endpoint(scope, change, &mut check);
         check.finish()?;
+        checked.channels = scope.confine(checked.channels, which.is_none())?;
         let now = self.now();
         let mut draft = match which {
             Some(which) => self.find_endpoint(scope, which).await?,
@@ -520,6 +533,7 @@ impl Service {
         for _ in 0..CHANGE_TRIES {
             let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
+            scope.mark(&mut endpoint);
             endpoint.updated_at = self.now();
             match self.directory.save_endpoint(endpoint).await {
                 Err(StoreError::Changed) => {}

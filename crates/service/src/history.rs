@@ -65,7 +65,8 @@ impl Service {
         scope.must(Permission::SeePayloads)?;
         self.note_look(scope, "", "submissions").await;
         let event_type = EventTypeName::new(replit::EVENT).map_err(|_| ServiceError::Internal)?;
-        let filter = MessageFilter { event_types: Some(BTreeSet::from([event_type])), channel: None };
+        let of_type = BTreeSet::from([event_type]);
+        let filter = scope.narrowed(MessageFilter { event_types: Some(of_type), ..MessageFilter::default() });
         let mut page = SubmissionPage::default();
         let (mut cursor, mut seen) = (after, 0);
         while page.items.len() < limit && seen < LOOK_AT {

@@ -1,7 +1,7 @@
 //! Reading and expunging messages.
 
 use crate::{Service, Window, access::AppScope, actor::Capability, check::Check, error::ServiceError};
-use domain::{Action, Channel, EventTypeName, Message, MessageId, PageOf};
+use domain::{Action, Channel, EventTypeName, Message, MessageId, PageOf, Tag};
 use std::collections::BTreeSet;
 use store::MessageFilter;
 
@@ -12,10 +12,17 @@ pub struct MessagesOf {
     pub event_types: Vec<String>,
     /// With this channel.
     pub channel: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
 }
 
 impl MessagesOf {
-    pub(crate) fn checked(&self) -> Result<MessageFilter, ServiceError> {
+    /// Whether it lets everything through.
+    pub fn is_all(&self) -> bool {
+        self.event_types.is_empty() && self.channel.is_none() && self.tag.is_none()
+    }
+
+    pub(crate) fn checked(&self, scope: &AppScope) -> Result<MessageFilter, ServiceError> {
         let mut check = Check::at(&["query"]);
         let mut event_types = BTreeSet::new();
         for name in &self.event_types {
@@ -30,8 +37,13 @@ impl MessagesOf {
             .channel
             .as_deref()
             .and_then(|c| Channel::new(c).map_err(|e| check.fail(&["channel", "__all__"], e.to_string())).ok());
+        let tag = self
+            .tag
+            .as_deref()
+            .and_then(|t| Tag::new(t).map_err(|e| check.fail(&["tag", "__all__"], e.to_string())).ok());
         check.finish()?;
-        Ok(MessageFilter { event_types: (!event_types.is_empty()).then_some(event_types), channel })
+        let event_types = (!event_types.is_empty()).then_some(event_types);
+        Ok(scope.narrowed(MessageFilter { event_types, channel, tag, within: None }))
     }
 }
 
@@ -47,7 +59,7 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let range = window.range(self.ids.latest());
         let shown = scope.shows_payloads(with_payload);
-        let page = self.store.messages(scope.key(), range, &of.checked()?, shown).await?;
+        let page = self.store.messages(scope.key(), range, &of.checked(scope)?, shown).await?;
         if shown && page.items.iter().any(|m| m.payload.is_some()) {
             self.note_look(scope, "", "a list of messages").await;
         }

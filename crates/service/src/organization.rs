@@ -81,6 +81,7 @@ impl Service {
             application: app.id,
             feature_flags: BTreeSet::new(),
             capabilities: None,
+            confines: None,
         };
         self.note_in(scope, Action::TokenCreated, app.id, "for this application").await;
         Ok(self.tokens.for_application(&actor, self.now(), APPLICATION_LIFETIME))

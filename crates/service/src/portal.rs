@@ -18,6 +18,8 @@ pub struct PortalRequest {
     pub feature_flags: Vec<String>,
     /// What its bearer may do; everything that applications may if absent.
     pub capabilities: Option<BTreeSet<Capability>>,
+    /// Limits it to endpoints and messages of these channels; to nothing if absent.
+    pub channels: Option<Vec<String>>,
     /// Seconds until it ends; 28 days if absent.
     pub expiry: Option<i64>,
     /// Made if the application does not exist.
@@ -33,10 +35,14 @@ pub struct PortalAccess {
     pub token: String,
 }
 
-fn request_in_words(capabilities: &Option<BTreeSet<Capability>>) -> String {
-    match capabilities {
+fn request_in_words(portal: &ApplicationActor) -> String {
+    let capabilities = match &portal.capabilities {
         Some(some) => some.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", "),
         None => "every capability".to_owned(),
+    };
+    match &portal.confines {
+        Some(confines) => format!("{capabilities}; limited to {confines}"),
+        None => capabilities,
     }
 }
 
@@ -59,6 +65,7 @@ impl Service {
                 Err(e) => check.fail(&["feature_flags", "__all__"], e.to_string()),
             }
         }
+        let channels = request.channels.as_ref().map(|names| check.channels(names));
         check.range("expiry", request.expiry, 3_600..=604_800);
         check.finish()?;
         let entry = self.find_or_create(organization, app, request.application.as_ref()).await?;
@@ -67,10 +74,11 @@ impl Service {
             application: entry.application.id,
             feature_flags: flags,
             capabilities: request.capabilities,
+            confines: self.confines_of(&entry.application, channels).await?,
         };
         let lifetime = request.expiry.map_or(APPLICATION_LIFETIME, |s| Duration::from_secs(s.unsigned_abs()));
         let token = self.tokens.for_application(&portal, self.now(), lifetime);
-        let detail = request_in_words(&portal.capabilities);
+        let detail = request_in_words(&portal);
         self.note(actor, Some(portal.application), Action::PortalLinkCreated, portal.application, detail).await;
         // Behind the hash sign, so that the token does not end up in the logs of proxies.
         let url = format!("{}/portal#key={token}", self.settings.public_url);

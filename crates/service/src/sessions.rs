@@ -8,7 +8,7 @@ use crate::{
 };
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{ApplicationId, EventTypeName, OrganizationId, Timestamp, User, UserId};
+use domain::{ApplicationId, Confines, EventTypeName, OrganizationId, Timestamp, User, UserId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 pub use store::Notice;
@@ -52,6 +52,9 @@ pub enum Standing {
         flags: BTreeSet<EventTypeName>,
         /// What may be done; everything that applications may if absent.
         capabilities: Option<BTreeSet<Capability>>,
+        /// Which channels it is limited to; none if absent.
+        #[serde(default)]
+        confines: Option<Confines>,
         /// How it looks.
         theme: Theme,
     },
@@ -136,6 +139,7 @@ impl Service {
             application: a.application,
             flags: a.feature_flags,
             capabilities: a.capabilities,
+            confines: a.confines,
             theme,
         };
         self.begin(&a.organization, None, &standing, until).await.map(Some)
@@ -161,13 +165,14 @@ impl Service {
                 user = Some(found);
                 actor
             }
-            Standing::Portal { application, flags, capabilities, theme } => {
+            Standing::Portal { application, flags, capabilities, confines, theme } => {
                 portal = Some(theme);
                 Actor::Application(Arc::new(ApplicationActor {
                     organization: session.organization.clone(),
                     application,
                     feature_flags: flags,
                     capabilities,
+                    confines,
                 }))
             }
         };
@@ -234,6 +239,7 @@ mod tests {
             application: ApplicationId(domain::Ksuid::MIN),
             flags: [EventTypeName::new("beta").unwrap()].into(),
             capabilities: Some([Capability::ViewBase].into()),
+            confines: Some(Confines::to([domain::Channel::new("course:45").unwrap()].into()).unwrap()),
             theme: Theme { dark: Some(true), ..Theme::default() },
         };
         let text = serde_json::to_string(&standing).unwrap();

@@ -126,6 +126,7 @@ impl Service {
     ) -> Result<Task, ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
         let endpoint = self.find_endpoint(scope, which).await?;
+        let endpoint = self.mark_before_sending(scope, endpoint).await?;
         let (id, now) = self.next_id();
         let until = until.unwrap_or(now);
         if until < since {
@@ -159,18 +160,21 @@ impl Service {
     /// One task. An application sees its own.
     pub async fn task(&self, actor: &Actor, id: &str) -> Result<Task, ServiceError> {
         let id = read_id::<TaskId>("task_id", id)?.ok_or(ServiceError::NO_ENTITY)?;
-        let app = self.own_key(actor).await?;
-        self.store.task(actor.organization(), app, id).await?.ok_or(ServiceError::NO_ENTITY)
+        let scope = self.own_scope(actor).await?;
+        let app = scope.as_ref().map(AppScope::key);
+        let found = self.store.task(actor.organization(), app, id).await?;
+        found.filter(|t| Self::sees_task_to(scope.as_ref(), t.to)).ok_or(ServiceError::NO_ENTITY)
     }
 
-    async fn own_key(&self, actor: &Actor) -> Result<Option<domain::AppKey>, ServiceError> {
+    /// The application that an actor's tasks are of; absent for who may see all of the organization's.
+    async fn own_scope(&self, actor: &Actor) -> Result<Option<AppScope>, ServiceError> {
         match actor {
             Actor::Organization(_) => Ok(None),
-            Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?.key())),
+            Actor::Application(a) => Ok(Some(self.open(actor, &a.application.to_string()).await?)),
             Actor::Person(p) if p.operator => Ok(None),
             Actor::Person(p) => {
                 let app = p.acting_in.ok_or(ServiceError::Forbidden)?;
-                Ok(Some(self.open(actor, &app.to_string()).await?.key()))
+                Ok(Some(self.open(actor, &app.to_string()).await?))
             }
         }
     }
@@ -183,8 +187,13 @@ impl Service {
         kind: Option<TaskKind>,
         status: Option<TaskStatus>,
     ) -> Result<PageOf<Task>, ServiceError> {
-        let app = self.own_key(actor).await?;
-        let fits = |t: &Task| kind.is_none_or(|k| k == t.kind) && status.is_none_or(|s| s == t.status);
+        let scope = self.own_scope(actor).await?;
+        let app = scope.as_ref().map(AppScope::key);
+        let fits = |t: &Task| {
+            kind.is_none_or(|k| k == t.kind)
+                && status.is_none_or(|s| s == t.status)
+                && Self::sees_task_to(scope.as_ref(), t.to)
+        };
         let mut range = tasks_range(&page);
         let mut items: Vec<Task> = Vec::new();
         for _ in 0..READS_MAX {

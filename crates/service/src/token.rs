@@ -2,7 +2,7 @@
 //! application if `org` is there too.
 
 use crate::actor::{Actor, ApplicationActor, Capability};
-use domain::{ApplicationId, EventTypeName, Ksuid, OrganizationId, Timestamp};
+use domain::{ApplicationId, Confines, EventTypeName, Ksuid, OrganizationId, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
@@ -68,6 +68,9 @@ struct Claims {
     feature_flags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities: Option<Vec<Capability>>,
+    /// Never empty: a token whose channels cannot be read is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<Confines>,
 }
 
 /// Others write times with fractions and we read them; some programs take whole numbers only.
@@ -156,6 +159,7 @@ impl Tokens {
             org: Some(actor.organization.to_string()),
             feature_flags: actor.feature_flags.iter().map(ToString::to_string).collect(),
             capabilities: actor.capabilities.as_ref().map(|c| c.iter().copied().collect()),
+            channels: actor.confines.clone(),
             ..Claims::default()
         };
         self.encode(claims, now, lifetime)
@@ -252,6 +256,7 @@ fn actor(claims: Claims) -> Result<Actor, TokenError> {
         application,
         feature_flags: claims.feature_flags.iter().filter_map(|f| EventTypeName::new(f).ok()).collect(),
         capabilities: claims.capabilities.map(BTreeSet::from_iter),
+        confines: claims.channels,
     })))
 }
 
@@ -287,6 +292,7 @@ mod tests {
             application: ApplicationId(domain::Ksuid::lowest_at(now())),
             feature_flags: [EventTypeName::new("beta").unwrap()].into(),
             capabilities: Some([Capability::ViewBase].into()),
+            confines: Some(Confines::to([domain::Channel::new("course:45").unwrap()].into()).unwrap()),
         };
         let token = tokens.for_application(&app, now(), APPLICATION_LIFETIME);
         assert_eq!(tokens.read(&token, now()), Ok(Actor::Application(Arc::new(app))));
@@ -340,6 +346,17 @@ mod tests {
         assert_eq!(tokens.read(none, now()), Err(TokenError::Invalid));
         assert_eq!(tokens.read(SECRET, now()), Err(TokenError::SecretInsteadOfToken));
         assert_eq!(tokens.read("", now()), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn channels_that_cannot_be_read_open_nothing_rather_than_everything() {
+        let app = ApplicationId(domain::Ksuid::lowest_at(now())).to_string();
+        let with = |channels: serde_json::Value| read(json!({"sub": app, "org": "org_x", "channels": channels}));
+        let Ok(Actor::Application(a)) = with(json!(["course:45"])) else { panic!("it was not read") };
+        assert_eq!(a.confines.as_ref().map(ToString::to_string).as_deref(), Some("course:45"));
+        for odd in [json!([]), json!(["a b"]), json!("course:45"), json!([1]), json!({})] {
+            assert_eq!(with(odd.clone()), Err(TokenError::Invalid), "{odd}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use crate::error::StoreError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    AppKey, Application, ApplicationId, Attempt, AttemptId, AttemptStatus, Channel, Endpoint, EndpointId, EndpointKey,
-    EndpointRef, EventType, EventTypeName, IdOrUid, IdRange, Ksuid, Message, MessageId, OrganizationId, PageOf,
-    PageQuery, Retention, RetrySchedule, Timestamp,
+    AppKey, Application, ApplicationId, Attempt, AttemptId, AttemptStatus, Channel, Confines, Endpoint, EndpointId,
+    EndpointKey, EndpointRef, EventType, EventTypeName, IdOrUid, IdRange, Ksuid, Message, MessageId, OrganizationId,
+    PageOf, PageQuery, Retention, RetrySchedule, Tag, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -144,6 +144,17 @@ pub struct MessageFilter {
     pub event_types: Option<BTreeSet<EventTypeName>>,
     /// With this channel.
     pub channel: Option<Channel>,
+    /// With this tag.
+    pub tag: Option<Tag>,
+    /// Within these.
+    pub within: Option<Confines>,
+}
+
+impl MessageFilter {
+    /// Whether nothing is asked of a message.
+    pub fn is_empty(&self) -> bool {
+        self.event_types.is_none() && self.channel.is_none() && self.within.is_none() && self.tag.is_none()
+    }
 }
 
 /// Which attempts a list shows.
@@ -155,8 +166,8 @@ pub struct AttemptFilter {
     pub status_code_class: Option<u16>,
     /// Of messages that fit.
     pub messages: MessageFilter,
-    /// To this endpoint (for lists by message).
-    pub endpoint: Option<EndpointKey>,
+    /// To one of these endpoints (for lists by message).
+    pub endpoints: Option<BTreeSet<EndpointKey>>,
 }
 
 /// Whose attempts a list shows.

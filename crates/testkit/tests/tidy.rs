@@ -51,7 +51,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 
 /// All that `domain` may use: nothing that does I/O, nothing asynchronous.
 const DOMAIN_MAY_USE: &[&str] =
-    &["base64", "bytes", "idna_adapter", "indexmap", "jiff", "serde", "serde_json", "svix-ksuid", "thiserror", "url"];
+    &["base64", "bytes", "idna_adapter", "indexmap", "jiff", "serde", "serde_json", "thiserror", "url"];
 
 /// What must not stand in `domain`'s source.
 const NOT_IN_DOMAIN: &[&str] = &[

@@ -143,6 +143,20 @@ class Server:
             **kwargs,
         )
 
+    def simulate(self, platform: str, app: str, count: int, rate: int = 100) -> "list[str]":
+        """Plays a class until so many events are published; gives the lines that `simulate` said, one for each."""
+        command = [binary(), "simulate", platform, "--app", app, "--server", self.url, "--rate", str(rate), "--seed", "7"]
+        playing = subprocess.Popen(
+            command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        first = [line for line in (playing.stdout.readline() for _ in range(count)) if line]
+        playing.send_signal(signal.SIGINT)
+        rest, said = playing.communicate(timeout=60)
+        assert playing.returncode == 0, said
+        lines = "".join(first).splitlines() + rest.splitlines()
+        assert len(lines) >= count, said
+        return lines
+
     def token(self, organization: "str | None" = None) -> str:
         """What `schoolbell token` prints."""
         arguments = ["token", "--database", self.database] + ([organization] if organization else [])

@@ -1,7 +1,7 @@
 //! Canvas's API for tools below `/api/lti`: tokens, registration, subscriptions. Bodies, statuses and errors are those that
 //! tools know from Canvas, not those of the rest of the API.
 
-mod params;
+pub(crate) mod params;
 mod registration;
 mod subscriptions;
 mod tokens;
@@ -14,7 +14,10 @@ use axum::{
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json as object};
-use service::{ServiceError, lti::LtiError};
+use service::{
+    ServiceError,
+    lti::{LtiError, SignedRequest},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -116,6 +119,36 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
         let query = parts.uri.query().unwrap_or_default();
         let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token");
         Ok(Self(found.map(|(_, value)| value.into_owned())))
+    }
+}
+
+/// What a tool without a token shows instead: a signature, where the header has one.
+pub(crate) struct Signed {
+    method: String,
+    path: String,
+    query: String,
+    authorization: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Signed {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        Ok(Self {
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            authorization: header.unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+impl Signed {
+    /// With the body that belongs to it, if it claims to be signed.
+    fn request<'a>(&'a self, body: &'a [u8]) -> Option<SignedRequest<'a>> {
+        let Self { method, path, query, authorization } = self;
+        let request = SignedRequest { method, path, query, authorization, body };
+        request.is_signed().then_some(request)
     }
 }
 

@@ -4,13 +4,12 @@ use domain::{lti::SharedSecret, queue::QueueKey};
 use http::{HeaderMap, header};
 use serde_json::Value;
 use service::{lti::SubscriptionInput, queues::QueueInput};
-use std::borrow::Cow;
 
 /// Names and values at most; what comes after them is not looked at.
 const PAIRS_MAX: usize = 1_000;
 
 /// A body that was read.
-pub(super) enum Params {
+pub(crate) enum Params {
     /// Names with their values, in their order.
     Pairs(Vec<(String, String)>),
     /// Anything.
@@ -19,7 +18,7 @@ pub(super) enum Params {
 
 impl Params {
     /// Reads a body by its type. What cannot be read is empty.
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let (media, rest) = kind.split_once(';').unwrap_or((kind, ""));
         let media = media.trim().to_ascii_lowercase();
@@ -49,7 +48,7 @@ impl Params {
     }
 
     /// What stands under `subscription`; nothing if there is nothing.
-    pub(super) fn subscription(&self) -> Option<SubscriptionInput> {
+    pub(crate) fn subscription(&self) -> Option<SubscriptionInput> {
         match self {
             Self::Json(value) => of_json(value.get("subscription")?),
             Self::Pairs(pairs) => of_pairs(pairs),
@@ -155,22 +154,24 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 /// The fields of a multipart body that are texts.
 fn multipart(boundary: &str, body: &[u8]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    // As if a line ended before the body, since each boundary stands behind the end of a line.
     let delimiter = format!("\r\n--{boundary}").into_bytes();
-    let mut rest = Cow::from([b"\r\n", body].concat());
-    while let Some(at) = find(&rest, &delimiter) {
-        let part = rest[at + delimiter.len()..].to_vec();
-        let Some(part) = part.strip_prefix(b"\r\n") else { break };
-        let end = find(part, &delimiter).unwrap_or(part.len());
-        if let Some(split) = find(&part[..end], b"\r\n\r\n")
-            && let Some(name) = name_of(&part[..split])
+    // Each boundary stands behind the end of a line, but for the first, which may be where the body begins.
+    let first = &delimiter[2..];
+    let mut rest = match body.strip_prefix(first) {
+        Some(rest) => rest,
+        None => find(body, &delimiter).map_or(&[][..], |at| &body[at + delimiter.len()..]),
+    };
+    for _ in 0..PAIRS_MAX {
+        let Some(part) = rest.strip_prefix(b"\r\n") else { break };
+        let end = find(part, &delimiter);
+        let whole = &part[..end.unwrap_or(part.len())];
+        if let Some(split) = find(whole, b"\r\n\r\n")
+            && let Some(name) = name_of(&whole[..split])
         {
-            pairs.push((name, String::from_utf8_lossy(&part[split + 4..end]).into_owned()));
+            pairs.push((name, String::from_utf8_lossy(&whole[split + 4..]).into_owned()));
         }
-        if pairs.len() >= PAIRS_MAX || end == part.len() {
-            break;
-        }
-        rest = Cow::from(part[end..].to_vec());
+        let Some(end) = end else { break };
+        rest = &part[end + delimiter.len()..];
     }
     pairs
 }

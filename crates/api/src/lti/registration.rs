@@ -1,7 +1,8 @@
 //! LTI 2 registration: what is offered to a tool, and the tool installing itself.
 
 use super::{
-    Bearer, ContextPath, LtiErrorOut, LtiProblem, PROFILE_TYPE, PROXY_ID_TYPE, PROXY_TYPE, params::Params, typed,
+    Bearer, ContextPath, LtiErrorOut, LtiProblem, PROFILE_TYPE, PROXY_ID_TYPE, PROXY_TYPE, Signed, params::Params,
+    typed,
 };
 use crate::{
     extract::{At, RawBody},
@@ -12,7 +13,7 @@ use domain::lti::Tool;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use service::lti::{LtiError, Profile};
+use service::lti::{LtiError, Profile, Registrant};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -77,8 +78,16 @@ fn shown(profile: &Profile) -> Value {
     })
 }
 
-async fn profile(api: &Api, token: Bearer, context: String) -> Result<Response, LtiProblem> {
-    let registrant = api.service.registrant_of(token.0.as_deref()).await?;
+/// Who registers: by a token, or by a signature of this very request.
+async fn registrant(api: &Api, token: &Bearer, signed: &Signed, body: &[u8]) -> Result<Registrant, LtiError> {
+    match signed.request(body) {
+        Some(request) => api.service.registrant_signed(&request).await,
+        None => api.service.registrant_of(token.0.as_deref()).await,
+    }
+}
+
+async fn profile(api: &Api, token: Bearer, signed: &Signed, context: String) -> Result<Response, LtiProblem> {
+    let registrant = registrant(api, &token, signed, b"").await?;
     let profile = api.service.lti_profile(&registrant, &context).await?;
     Ok(typed(StatusCode::OK, PROFILE_TYPE, &shown(&profile)))
 }
@@ -91,8 +100,9 @@ async fn profile_of_account(
     State(api): State<Api>,
     At(path): At<ContextPath>,
     token: Bearer,
+    signed: Signed,
 ) -> Result<Response, LtiProblem> {
-    profile(&api, token, format!("accounts/{}", path.id)).await
+    profile(&api, token, &signed, format!("accounts/{}", path.id)).await
 }
 
 /// The same for a tool of a course.
@@ -103,34 +113,38 @@ async fn profile_of_course(
     State(api): State<Api>,
     At(path): At<ContextPath>,
     token: Bearer,
+    signed: Signed,
 ) -> Result<Response, LtiProblem> {
-    profile(&api, token, format!("courses/{}", path.id)).await
+    profile(&api, token, &signed, format!("courses/{}", path.id)).await
 }
 
 async fn named_profile_of_account(
     State(api): State<Api>,
     At((id, _)): At<(String, String)>,
     token: Bearer,
+    signed: Signed,
 ) -> Result<Response, LtiProblem> {
-    profile(&api, token, format!("accounts/{id}")).await
+    profile(&api, token, &signed, format!("accounts/{id}")).await
 }
 
 async fn named_profile_of_course(
     State(api): State<Api>,
     At((id, _)): At<(String, String)>,
     token: Bearer,
+    signed: Signed,
 ) -> Result<Response, LtiProblem> {
-    profile(&api, token, format!("courses/{id}")).await
+    profile(&api, token, &signed, format!("courses/{id}")).await
 }
 
 async fn install(
     api: &Api,
     token: Bearer,
+    signed: &Signed,
     context: String,
     headers: &HeaderMap,
     body: &RawBody,
 ) -> Result<Response, LtiProblem> {
-    let registrant = api.service.registrant_of(token.0.as_deref()).await?;
+    let registrant = registrant(api, &token, signed, &body.0).await?;
     let params = Params::read(headers, &body.0);
     let not_json = || LtiError::InvalidProxy(vec![("errors", "the body is not JSON".to_owned())]);
     let proxy = params.json().filter(|v| v.is_object()).ok_or_else(not_json)?;
@@ -147,7 +161,8 @@ async fn install(
     Ok(typed(StatusCode::CREATED, PROXY_ID_TYPE, &out))
 }
 
-/// Install a tool in an account: it sends its tool proxy, with the token of its registration.
+/// Install a tool in an account: it sends its tool proxy, with the token of its registration or signed with its
+/// password (OAuth 1, HMAC-SHA1 with a hash of the body).
 #[utoipa::path(post, path = "/api/lti/accounts/{id}/tool_proxy", operation_id = "lti.install.account", tag = "LTI",
     params(ContextPath), security(("HTTPBearer" = [])),
     request_body(content = Object, content_type = "application/vnd.ims.lti.v2.toolproxy+json"),
@@ -158,10 +173,11 @@ async fn install_in_account(
     State(api): State<Api>,
     At(path): At<ContextPath>,
     token: Bearer,
+    signed: Signed,
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Response, LtiProblem> {
-    install(&api, token, format!("accounts/{}", path.id), &headers, &body).await
+    install(&api, token, &signed, format!("accounts/{}", path.id), &headers, &body).await
 }
 
 /// Install a tool in a course.
@@ -175,10 +191,11 @@ async fn install_in_course(
     State(api): State<Api>,
     At(path): At<ContextPath>,
     token: Bearer,
+    signed: Signed,
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Response, LtiProblem> {
-    install(&api, token, format!("courses/{}", path.id), &headers, &body).await
+    install(&api, token, &signed, format!("courses/{}", path.id), &headers, &body).await
 }
 
 /// Names an installed tool.
@@ -200,15 +217,23 @@ fn proxy_of(tool: &Tool) -> Value {
     })
 }
 
-/// Get the tool's own proxy, with its token.
+/// Get the tool's own proxy, with its token or signed with its shared secret.
 #[utoipa::path(get, path = "/api/lti/tool_proxy/{guid}", operation_id = "lti.proxy", tag = "LTI",
     params(ProxyPath), security(("HTTPBearer" = [])), responses((status = 200, body = Object, content_type = "application/vnd.ims.lti.v2.toolproxy+json"),
     (status = 401, body = LtiErrorOut, description = "The token is not this tool's.")))]
-async fn show_proxy(State(api): State<Api>, At(path): At<ProxyPath>, token: Bearer) -> Result<Response, LtiProblem> {
-    let actor = api.service.tool_of_token(token.0.as_deref()).await.map_err(|e| match e {
+async fn show_proxy(
+    State(api): State<Api>,
+    At(path): At<ProxyPath>,
+    token: Bearer,
+    signed: Signed,
+) -> Result<Response, LtiProblem> {
+    let own = match signed.request(b"") {
+        Some(request) => api.service.tool_signed(&request).await,
+        None => api.service.tool_of_token(token.0.as_deref()).await.map(|actor| actor.tool().clone()),
+    };
+    let own = own.map_err(|e| match e {
         LtiError::Unauthenticated => LtiError::Unauthorized,
         e => e,
     })?;
-    let tool = api.service.own_proxy(&actor, &path.guid)?;
-    Ok(typed(StatusCode::OK, PROXY_TYPE, &proxy_of(tool)))
+    Ok(typed(StatusCode::OK, PROXY_TYPE, &proxy_of(api.service.own_proxy(&own, &path.guid)?)))
 }

@@ -283,7 +283,7 @@ async fn create(
     params(AppPath), responses((status = 200, body = ApplicationOut)))]
 async fn get(State(api): State<Api>, caller: Caller, At(path): At<AppPath>) -> Result<Response, Problem> {
     let scope = api.service.open(&caller.0, &path.app_id).await?;
-    Ok(ok(&ApplicationOut::from(scope.application().clone())))
+    Ok(ok(&ApplicationOut::from(api.service.application(&scope)?.clone())))
 }
 
 /// Replace an application, or create it.

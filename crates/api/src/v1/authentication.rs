@@ -35,6 +35,9 @@ struct AppPortalAccessIn {
     /// `CreateAttempts`, `ManageEndpoint`. Everything if absent.
     #[schema(value_type = Option<Vec<String>>)]
     capabilities: Option<BTreeSet<Capability>>,
+    /// Limits the bearer to one course, one room, one track: to endpoints and messages of these channels, such as
+    /// `course:45`. Everything if absent.
+    channels: Option<Vec<String>>,
     /// The bearer may only look.
     #[schema(deprecated)]
     read_only: Option<bool>,
@@ -76,6 +79,7 @@ async fn app_portal_access(
     let request = PortalRequest {
         feature_flags: input.feature_flags.unwrap_or_default(),
         capabilities: if looks_only { Some([Capability::ViewBase].into()) } else { input.capabilities },
+        channels: input.channels,
         expiry: input.expiry,
         application: input.application.map(Into::into),
     };

@@ -1,6 +1,7 @@
 //! A server without sockets, and short words for calling it.
 
-use axum::{Router, body::Body};
+use api::Slashes;
+use axum::body::Body;
 use bytes::Bytes;
 use domain::{DeliveryRef, EndpointRef, IdOrUid, OrganizationId, Secret, Timestamp, Trigger};
 use http::{Method, Request, Response};
@@ -18,7 +19,7 @@ use tower::ServiceExt as _;
 use url::Url;
 
 pub(crate) struct World {
-    pub(crate) router: Router,
+    pub(crate) router: Slashes,
     pub(crate) service: Arc<Service>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,

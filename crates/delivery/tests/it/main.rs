@@ -398,3 +398,27 @@ async fn finished(run: &world::Running, task: TaskId) -> bool {
     let organization = domain::OrganizationId::DEFAULT.parse().unwrap();
     run.store.task(&organization, None, task).await.unwrap().unwrap().status == TaskStatus::Finished
 }
+
+#[tokio::test]
+async fn with_many_requests_on_the_wire_every_endpoint_still_has_one_place() {
+    let world = World::new("1h");
+    let run = world.start().await;
+    let app = run.application().await;
+    let (hanging, healthy) = (Receiver::start().await.always(Reply::Hang), Receiver::start().await);
+    for _ in 0..10 {
+        run.endpoint(&app, &hanging).await;
+    }
+    // Eight places at each of ten endpoints would be eighty.
+    for _ in 0..8 {
+        run.publish(&app).await;
+    }
+    hanging.wait_for(64).await;
+    let other = run.application().await;
+    run.endpoint(&other, &healthy).await;
+    for _ in 0..5 {
+        run.publish(&other).await;
+    }
+    healthy.wait_for(5).await;
+    assert!(hanging.connections() <= 64, "{}", hanging.connections());
+    run.stop().await;
+}

@@ -91,6 +91,7 @@ impl World {
                 retry_schedule: self.schedule.parse().unwrap(),
                 concurrency: 8,
                 disable_after: self.disable_after,
+                crowded: 64,
                 memory_budget: 16 << 20,
             },
         };
@@ -166,6 +167,7 @@ impl Running {
             event_type: EventTypeName::new("room.created").unwrap(),
             event_id: None,
             channels: Default::default(),
+            tags: Default::default(),
             order_key: order.map(|k| OrderKey::new(k).unwrap()),
             created_at: now,
         };
@@ -203,6 +205,8 @@ impl Running {
     /// Waits until no delivery is open.
     pub(crate) async fn settled(&self) {
         self.until("no delivery is open", async || self.store.open_deliveries().await.unwrap().0 == 0).await;
+        // What can be read may not be synced yet. This is answered after it, and after its seats are given back.
+        self.store.release(Vec::new(), self.ids.now()).await.unwrap();
     }
 
     /// Waits until this many attempts of an endpoint are on disk.

@@ -65,7 +65,8 @@ impl ClientOptions {
             user_agent: user_agent.into(),
             extra_roots: Vec::new(),
             idle_timeout: Duration::from_secs(25),
-            idle_per_origin: 64,
+            // Many endpoints may share an origin, each 32 connections wide.
+            idle_per_origin: 512,
             idle_total: 1024,
             answer_limits: AnswerLimits::default(),
             queues: QueueOptions::default(),

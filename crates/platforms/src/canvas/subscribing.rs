@@ -107,6 +107,11 @@ impl Requested {
         let name = EventTypeName::new(&name).ok()?;
         platform().event_type(&name).is_some().then_some(Self::One(name))
     }
+    /// The same for a tool that was given every event type: it may name those too that Canvas has and the catalogue does not
+    /// have yet.
+    pub fn read_any(text: &str) -> Option<Self> {
+        Self::read(text).or_else(|| EventTypeName::new(&text.to_ascii_lowercase()).ok().map(Self::One))
+    }
     /// As it is kept and answered: in lower case.
     pub fn name(&self) -> &str {
         match self {
@@ -144,6 +149,8 @@ mod tests {
         assert_eq!(Requested::read("ALL"), Some(Requested::All));
         assert_eq!(Requested::read("outcomes.retry_outcome_alignment_clone").unwrap().name().len(), 38);
         assert_eq!((Requested::read("assignment_deleted"), Requested::read("")), (None, None));
+        assert_eq!(Requested::read_any("Content_Export_Created").unwrap().name(), "content_export_created");
+        assert_eq!((Requested::read_any("a b"), Requested::read_any("")), (None, None));
     }
 
     #[test]

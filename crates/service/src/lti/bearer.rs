@@ -89,6 +89,13 @@ pub struct ToolActor {
     pub(super) developer_key: GlobalId,
 }
 
+impl ToolActor {
+    /// The tool.
+    pub fn tool(&self) -> &Tool {
+        &self.tool
+    }
+}
+
 /// Who registers a tool.
 #[derive(Clone, Debug)]
 pub struct Registrant {

@@ -6,6 +6,7 @@
 mod assertion;
 mod bearer;
 mod management;
+mod oauth1;
 mod registration;
 mod subscriptions;
 
@@ -14,6 +15,9 @@ pub use bearer::{Bearers, Registrant, ToolActor};
 pub use management::{
     AccountChange, DeveloperKeyChange, DeveloperKeyInput, Invitation, RegistrationInput, ToolChange, ToolInput,
 };
+pub use oauth1::SignedRequest;
+#[cfg(feature = "fuzzing")]
+pub use oauth1::what_is_signed;
 pub use registration::{Installed, Profile, ServiceOffered};
 pub use subscriptions::{StartKey, SubscriptionInput, SubscriptionPage, SubscriptionView};
 
@@ -25,7 +29,7 @@ use crate::{
 };
 use domain::{
     AppKey, Application,
-    lti::{GlobalId, RootAccount},
+    lti::{GlobalId, RootAccount, ToolGuid},
 };
 use std::sync::Arc;
 use store::seal::fill_random;
@@ -145,10 +149,10 @@ impl Service {
         url.and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// The application of a tool, to act in on its behalf. Only what the tool may do is done with it.
-    pub(crate) async fn scope_of(&self, app: AppKey) -> Result<AppScope, ServiceError> {
+    /// The application of a tool, to act in on its behalf. Only what the tool may do is done with it; the log names it.
+    pub(crate) async fn scope_of(&self, app: AppKey, tool: &ToolGuid) -> Result<AppScope, ServiceError> {
         let entry = self.directory.by_key(app).await?.ok_or(ServiceError::NO_APPLICATION)?;
-        let actor = Actor::Person(Arc::new(Person::tool(entry.application.organization.clone())));
+        let actor = Actor::Person(Arc::new(Person::tool(entry.application.organization.clone(), tool)));
         self.open(&actor, &entry.application.id.to_string()).await
     }
 }

@@ -1,9 +1,12 @@
 //! LTI 2 registration, as far as webhooks need it: what is offered to a tool, and what the tool sends back when it installs
 //! itself.
 
-use super::{LtiError, Registrant, SUBSCRIPTIONS, ToolActor, random_hex};
+use super::{LtiError, Registrant, SUBSCRIPTIONS, random_hex};
 use crate::{Service, error::ServiceError};
-use domain::lti::{SharedSecret, Tool, ToolService, ToolState};
+use domain::{
+    Action,
+    lti::{SharedSecret, Tool, ToolService, ToolState},
+};
 use platforms::canvas::subscribing::SIMILARITY_DETECTION;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -82,6 +85,8 @@ struct Proxy {
     half_secret: Option<String>,
     whole_secret: Option<String>,
     event_url: Option<String>,
+    /// Whether it offers a service for events at all.
+    takes_events: bool,
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -106,19 +111,21 @@ impl Proxy {
             let actions = texts(s.get("action")).iter().map(|a| a.to_ascii_uppercase()).collect();
             Some(ToolService { service, actions })
         });
-        let offered = json.pointer("/tool_profile/service_offered").and_then(Value::as_array).into_iter().flatten();
+        let mut offered = json.pointer("/tool_profile/service_offered").and_then(Value::as_array).into_iter().flatten();
         let takes_events = |s: &&Value| {
             let is_it = s["@id"].as_str().is_some_and(|id| id.ends_with("#vnd.Canvas.SubmissionEvent"));
             is_it && texts(s.get("action")).contains("POST")
         };
         let name = json.pointer("/tool_profile/product_instance/product_info/product_name/default_value");
+        let events = offered.find(takes_events);
         Self {
             name: name.and_then(text).unwrap_or_default().chars().take(200).collect(),
             capabilities: texts(json.get("enabled_capability")),
             services: services.collect(),
             half_secret: contract.get("tp_half_shared_secret").and_then(text),
             whole_secret: contract.get("shared_secret").and_then(text),
-            event_url: offered.into_iter().find(takes_events).and_then(|s| text(&s["endpoint"])),
+            takes_events: events.is_some(),
+            event_url: events.and_then(|s| text(&s["endpoint"])).filter(|url| !url.is_empty()),
         }
     }
 
@@ -151,7 +158,10 @@ impl Proxy {
             _ => problems.push(("invalid_security_contract", "shared_secret is missing or odd".to_owned())),
         }
         if self.capabilities.contains(SIMILARITY_DETECTION) && self.event_url.is_none() {
-            let missing = "Plagiarism review tool is missing submission event service";
+            let missing = match self.takes_events {
+                true => "Plagiarism review tool submission event service is missing endpoint",
+                false => "Plagiarism review tool is missing submission event service",
+            };
             problems.push(("invalid_services", missing.to_owned()));
         }
         problems
@@ -235,7 +245,8 @@ impl Service {
         let profile = self.lti_profile(registrant, context).await?;
         let proxy = Proxy::read(proxy);
         let mut problems = proxy.problems(&profile);
-        let scope = self.scope_of(registrant.registration.app).await?;
+        // The tool's guid is the key that it was invited with.
+        let scope = self.scope_of(registrant.registration.app, &registrant.registration.key).await?;
         if let Some(url) = &proxy.event_url
             && let Err(ServiceError::Invalid(found)) = self.may_have_address(&scope, url).await
         {
@@ -271,13 +282,14 @@ impl Service {
             done => done?,
         }
         tracing::info!(tool = %tool.guid, application = %scope.application().id, "a tool registered itself");
+        self.note_in(&scope, Action::ToolCreated, &tool.guid, format!("{}, registered by itself", tool.name)).await;
         self.subscribe_automatically(&scope, &tool).await?;
         Ok(Installed { guid: tool.guid.to_string(), half_secret: half })
     }
 
     /// An installed tool as it is stored, for itself.
-    pub fn own_proxy<'a>(&self, actor: &'a ToolActor, guid: &str) -> Result<&'a Tool, LtiError> {
-        if actor.tool.guid.as_str() == guid { Ok(&actor.tool) } else { Err(LtiError::Unauthorized) }
+    pub fn own_proxy<'a>(&self, own: &'a Tool, guid: &str) -> Result<&'a Tool, LtiError> {
+        if own.guid.as_str() == guid { Ok(own) } else { Err(LtiError::Unauthorized) }
     }
 }
 

@@ -65,6 +65,7 @@ pub struct TryInput {
 
 /// Whether an actor's platform may ask: whoever may do everything in the application.
 fn may_run(scope: &AppScope) -> Result<(), ServiceError> {
+    scope.must_see_whole()?;
     Capability::ALL.into_iter().try_for_each(|capability| scope.must_have(capability))
 }
 
@@ -107,6 +108,7 @@ impl Service {
 
     /// Tries webfilters: with answers that are given, or by really asking. Says what would change.
     pub async fn try_webfilters(&self, scope: &AppScope, input: TryInput) -> Result<(Run, Vec<Change>), ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         if input.call {
             scope.must_have(Capability::CreateAttempts)?;
@@ -165,6 +167,7 @@ impl Service {
 
     /// The filters that there are: those of the platform's catalogue, then those of the application's own.
     pub fn filters(&self, scope: &AppScope) -> Result<Vec<FilterInfo>, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         let mut enabled: BTreeMap<FilterName, usize> = BTreeMap::new();
         for webfilter in &scope.entry().webfilters {
@@ -182,6 +185,7 @@ impl Service {
 
     /// One of them.
     pub fn filter(&self, scope: &AppScope, name: &str) -> Result<FilterInfo, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         let no_such = |_| ServiceError::NO_ENTITY;
         let rules = rules_of(scope, name, "filter", &mut Check::body()).ok_or(()).map_err(no_such)?;

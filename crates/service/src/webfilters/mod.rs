@@ -61,6 +61,7 @@ impl Service {
         filter: Option<&str>,
         page: PageQuery<Ksuid>,
     ) -> Result<PageOf<Webfilter>, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         let mut check = Check::at(&["query"]);
         let rules = filter.and_then(|name| rules_of(scope, name, "filter", &mut check));
@@ -79,12 +80,14 @@ impl Service {
     }
 
     async fn find_webfilter(&self, scope: &AppScope, which: &str) -> Result<Webfilter, ServiceError> {
+        scope.must_see_whole()?;
         let which = IdOrUid::<WebfilterId>::read(which);
         self.store.webfilter(scope.key(), &which).await?.ok_or(ServiceError::NO_ENTITY)
     }
 
     /// Creates a webfilter, with a new secret if none is given.
     pub async fn create_webfilter(&self, scope: &AppScope, input: WebfilterInput) -> Result<Webfilter, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ManageEndpoint)?;
         let mut check = Check::body();
         let secret = input.secret.as_deref().and_then(|text| self.read_secret(text, "secret", &mut check));
@@ -232,6 +235,7 @@ impl Service {
         outcome: Option<&str>,
         page: PageQuery<Ksuid>,
     ) -> Result<PageOf<Run>, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         let mut check = Check::at(&["query"]);
         let rules = filter.and_then(|name| rules_of(scope, name, "filter", &mut check));
@@ -247,6 +251,7 @@ impl Service {
 
     /// One run.
     pub async fn webfilter_run(&self, scope: &AppScope, id: &str) -> Result<Run, ServiceError> {
+        scope.must_see_whole()?;
         scope.must_have(Capability::ViewBase)?;
         let id: WebfilterRunId = id.parse().map_err(|_| ServiceError::NO_ENTITY)?;
         // It holds what was asked and answered.

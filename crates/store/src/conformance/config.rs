@@ -235,6 +235,7 @@ pub async fn an_endpoint_reads_back_as_it_was_stored(fixture: &dyn Fixture) {
             recipient: "example.com".into(),
             outdated: true,
         }),
+        confined: true,
     };
     full.failing_since = Some(w.now);
     let stored = w.store.create_endpoint(full.clone()).await.unwrap();

@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FAR: usize = 1_000;
 
 fn only_type(name: &str) -> MessageFilter {
-    MessageFilter { event_types: Some([event_type(name)].into()), channel: None }
+    MessageFilter { event_types: Some([event_type(name)].into()), ..MessageFilter::default() }
 }
 
 fn older(next: Option<Ksuid>, limit: usize) -> IdRange {
@@ -88,8 +88,14 @@ pub async fn a_search_says_where_to_go_on(fixture: &dyn Fixture) {
     let page = w.store.search(app, older(page.next, 10), &only_type("rare"), 4).await.unwrap();
     assert_eq!(page.items.iter().map(|m| m.meta.id).collect::<Vec<_>>(), [rare]);
     assert_eq!(page.next, None);
-    let channel = MessageFilter { event_types: None, channel: Some(domain::Channel::new("course:7").unwrap()) };
+    let channel =
+        MessageFilter { channel: Some(domain::Channel::new("course:7").unwrap()), ..MessageFilter::default() };
     assert_eq!(w.store.search(app, all(), &channel, FAR).await.unwrap().items.len(), 1);
+    for (name, found) in [("course:7", 1), ("course", 0)] {
+        let confines = domain::Confines::to([domain::Channel::new(name).unwrap()].into()).unwrap();
+        let within = MessageFilter { within: Some(confines), ..MessageFilter::default() };
+        assert_eq!(w.store.search(app, all(), &within, FAR).await.unwrap().items.len(), found, "{name}");
+    }
 }
 
 pub async fn a_message_has_its_deliveries_everywhere_tried_or_not(fixture: &dyn Fixture) {

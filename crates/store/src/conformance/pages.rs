@@ -161,7 +161,8 @@ pub async fn pages_by_range_hold_each_item_exactly_once(fixture: &dyn Fixture) {
         let to = at(&endpoint);
         let wanted: BTreeSet<_> = (0..3).filter(|n| wanted & (1 << n) != 0).map(|n| event_type(TYPES[n])).collect();
         // Nothing wanted stands for a list without a filter.
-        let filter = MessageFilter { event_types: Some(wanted.clone()).filter(|w| !w.is_empty()), channel: None };
+        let filter =
+            MessageFilter { event_types: Some(wanted.clone()).filter(|w| !w.is_empty()), ..MessageFilter::default() };
         let (mut messages, mut tried, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, is_tried, pause) in events {
             w.later(std::time::Duration::from_millis(pause));

@@ -624,6 +624,15 @@ pub async fn what_was_accepted_and_recorded_is_there_in_the_next_run(fixture: &d
     w.store.ping().await.unwrap();
 }
 
+pub async fn a_batch_is_one_commit(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (app, endpoint) = w.lane().await;
+    let post = Post { born: Born::Leased, ..Post::to(&[at(&endpoint)]) };
+    let batch: Vec<_> = (0..100).map(|_| w.new_accept(app, &post)).collect();
+    assert_eq!(w.store.accept(batch).await.unwrap().len(), 100);
+    assert_eq!(w.commit(|c| !c.leased.is_empty()).await.leased.len(), 100);
+}
+
 pub async fn many_at_once_are_all_kept(fixture: &dyn Fixture) {
     let mut w = World::open(fixture).await;
     let (app, endpoint) = w.lane().await;

@@ -114,7 +114,9 @@ fn save(conn: &Connection, mut changed: Application) -> Result<Application, Stor
 #[async_trait]
 impl Config for Sqlite {
     async fn create_application(&self, new: Application) -> Result<Application, StoreError> {
-        self.write(move |tx| create(tx.conn, new)).await
+        let created = self.write(move |tx| create(tx.conn, new)).await;
+        self.own_terms.forget();
+        created
     }
 
     async fn application(
@@ -150,7 +152,9 @@ impl Config for Sqlite {
     }
 
     async fn save_application(&self, changed: Application) -> Result<Application, StoreError> {
-        self.write(move |tx| save(tx.conn, changed)).await
+        let saved = self.write(move |tx| save(tx.conn, changed)).await;
+        self.own_terms.forget();
+        saved
     }
 
     async fn delete_application(&self, key: AppKey, now: Timestamp) -> Result<(), StoreError> {
@@ -268,7 +272,9 @@ impl Config for Sqlite {
             execute(tx.conn, sql, params![organization.as_str(), options]).map_err(failed)?;
             Ok(())
         })
-        .await
+        .await?;
+        self.own_terms.forget();
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod audit;
 mod backup;
 mod claim;
 mod desk;
+mod durable;
 mod endpoints;
 mod event_types;
 mod given_up;
@@ -21,6 +22,7 @@ mod people;
 mod purge;
 mod queue;
 mod record;
+mod resets;
 mod rows;
 mod sessions;
 mod source;
@@ -43,6 +45,7 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 
 pub use backup::{backup, check};
+use durable::SyncLog;
 pub(crate) use source::{Source, SourceTable};
 use writer::{Tx, Writer};
 
@@ -60,6 +63,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     sealer: Arc<Sealer>,
+    own_terms: Arc<purge::OwnTerms>,
     /// Tells this run's leases from those of runs before.
     boot: i64,
     /// Held as long as the store is open.
@@ -91,9 +95,11 @@ impl Sqlite {
             (0..READERS).map(|_| connect(path, CACHE_KIB / 4, true)).collect::<Result<Vec<_>, StoreError>>()?;
         let checkpointer = connect(path, 1024, false)?;
         let (commits, receiver) = mpsc::unbounded_channel();
-        let writer = Writer::start(conn, checkpointer, boot, commits);
+        let log = sync_log_of(&conn)?;
+        let writer = Writer::start(conn, checkpointer, log, boot, commits);
         let readers = Arc::new(Readers { idle: Mutex::new(readers), seats: Semaphore::new(READERS) });
-        Ok((Self { writer, readers, sealer, boot, _lock: lock }, receiver))
+        let own_terms = Arc::default();
+        Ok((Self { writer, readers, sealer, own_terms, boot, _lock: lock }, receiver))
     }
 
     /// Runs `f` on a read-only connection, on a thread where it may block.
@@ -133,6 +139,16 @@ impl Sqlite {
     ) -> Result<T, StoreError> {
         self.writer.write(f).await
     }
+}
+
+/// Takes over from SQLite when commits are synced: from now on `durable.rs` does it, before anybody hears of them.
+fn sync_log_of(conn: &Connection) -> Result<SyncLog, StoreError> {
+    // As SQLite has it: the file itself, where the path is that of a link.
+    let path = conn.path().unwrap_or_default();
+    let log = durable::log_of(Path::new(path))
+        .map_err(|e| StoreError::Unavailable(format!("failed to open the write-ahead log of {path}: {e}")))?;
+    conn.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    Ok(log)
 }
 
 fn lock_beside(path: &Path) -> Result<File, StoreError> {

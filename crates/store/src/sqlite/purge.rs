@@ -6,9 +6,15 @@ use crate::{
     queue::{Purge, Purged},
     views::OrganizationOptions,
 };
-use domain::{Ksuid, Timestamp, application::ApplicationOptions};
+use domain::{Ksuid, application::ApplicationOptions};
 use rusqlite::{Connection, params};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// Free pages given back to the file system in a step (4 KiB each).
 const VACUUM_PAGES: usize = 500;
@@ -16,34 +22,73 @@ const VACUUM_PAGES: usize = 500;
 impl Sqlite {
     pub(super) async fn purge_step(&self, purge: Purge) -> Result<Purged, StoreError> {
         // Looked for on a reading connection, so that the writer is not held up by what may not go yet.
-        let old = self.read(move |conn| old_messages(conn, &purge)).await?;
-        self.write(move |tx| {
-            let payloads = expired_payloads(tx, &purge)?;
-            let mut messages = 0;
-            for message in &old {
-                messages += remove(tx, message)?;
-            }
-            let answers = tx
-                .conn
-                .prepare_cached(
-                    "DELETE FROM idempotency WHERE n IN
-                        (SELECT n FROM idempotency ORDER BY n LIMIT ?2) AND at < ?1",
-                )
-                .and_then(|mut s| s.execute(params![purge.answers_before.as_micros(), purge.limit as i64]))
-                .map_err(failed)?;
-            ended(tx, &purge)?;
-            given_up::forget_old(tx.conn, purge.now, purge.limit)?;
-            let limit = purge.limit;
-            let more = payloads >= limit || old.len() >= limit || answers >= limit;
-            tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;
-            Ok(Purged { payloads: payloads as u64, messages: messages as u64, answers: answers as u64, more })
-        })
-        .await
+        let terms = self.own_terms.clone();
+        let old = self.read(move |conn| old_messages(conn, &terms.get(conn)?, &purge)).await?;
+        self.write(move |tx| remove_old(tx, &old, &purge)).await
     }
 }
 
-/// Applications that keep rows for another time than the rest, and since when.
-fn own_terms(conn: &Connection, now: Timestamp) -> Result<Vec<(i64, i64)>, StoreError> {
+/// One step's removals.
+fn remove_old(tx: &Tx<'_>, old: &[Old], purge: &Purge) -> Result<Purged, StoreError> {
+    let payloads = expired_payloads(tx, purge)?;
+    let mut messages = 0;
+    for message in old {
+        messages += remove(tx, message)?;
+    }
+    let answers = tx
+        .conn
+        .prepare_cached(
+            "DELETE FROM idempotency WHERE n IN
+                (SELECT n FROM idempotency ORDER BY n LIMIT ?2) AND at < ?1",
+        )
+        .and_then(|mut s| s.execute(params![purge.answers_before.as_micros(), purge.limit as i64]))
+        .map_err(failed)?;
+    ended(tx, purge)?;
+    given_up::forget_old(tx.conn, purge.now, purge.limit)?;
+    let limit = purge.limit;
+    let more = payloads >= limit || old.len() >= limit || answers >= limit;
+    tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;
+    Ok(Purged { payloads: payloads as u64, messages: messages as u64, answers: answers as u64, more })
+}
+
+/// Applications that keep rows for another time than the rest, and for how many days.
+type Terms = Arc<[(i64, u16)]>;
+
+/// The terms, kept in memory: looking for them among all applications every minute would cost more with each.
+#[derive(Default)]
+pub(super) struct OwnTerms {
+    known: Mutex<Option<Terms>>,
+    /// Grows with each change; what was read before a change is not kept after it.
+    changes: AtomicU64,
+}
+
+impl OwnTerms {
+    fn lock(&self) -> MutexGuard<'_, Option<Terms>> {
+        // Whole whatever panicked beside it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an application or organization decided has changed.
+    pub(super) fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        *self.lock() = None;
+    }
+
+    fn get(&self, conn: &Connection) -> Result<Terms, StoreError> {
+        if let Some(known) = &*self.lock() {
+            return Ok(known.clone());
+        }
+        let seen = self.changes.load(Ordering::Acquire);
+        let read: Terms = own_terms(conn)?.into();
+        let mut known = self.lock();
+        if self.changes.load(Ordering::Acquire) == seen {
+            *known = Some(read.clone());
+        }
+        Ok(read)
+    }
+}
+
+fn own_terms(conn: &Connection) -> Result<Vec<(i64, u16)>, StoreError> {
     let mut statement = conn
         .prepare_cached(
             "SELECT a.key, a.options, o.options FROM app a LEFT JOIN organization o ON o.org = a.org
@@ -61,8 +106,7 @@ fn own_terms(conn: &Connection, now: Timestamp) -> Result<Vec<(i64, i64)>, Store
             None => Default::default(),
         };
         if let Some(days) = app.retention.or(organization).attempt_days {
-            let before = now.minus(Duration::from_secs(u64::from(days) * 86_400));
-            terms.push((key, Ksuid::lowest_at(before).head()));
+            terms.push((key, days));
         }
     }
     Ok(terms)
@@ -86,8 +130,8 @@ struct Old {
 }
 
 /// Settled messages that are past the time of their application, up to the limit.
-fn old_messages(conn: &Connection, purge: &Purge) -> Result<Vec<Old>, StoreError> {
-    let own = own_terms(conn, purge.now)?;
+fn old_messages(conn: &Connection, own: &[(i64, u16)], purge: &Purge) -> Result<Vec<Old>, StoreError> {
+    let since = |days: u16| Ksuid::lowest_at(purge.now.minus(Duration::from_secs(u64::from(days) * 86_400))).head();
     let rest = Ksuid::lowest_at(purge.rows_before).head();
     let mut old = Vec::new();
     if own.is_empty() {
@@ -98,7 +142,7 @@ fn old_messages(conn: &Connection, purge: &Purge) -> Result<Vec<Old>, StoreError
     let mut statement = conn.prepare_cached("SELECT key FROM app").map_err(failed)?;
     let apps: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(failed)?;
     for app in apps {
-        let before = own.iter().find(|(key, _)| *key == app).map_or(rest, |(_, before)| *before);
+        let before = own.iter().find(|(key, _)| *key == app).map_or(rest, |(_, days)| since(*days));
         settled_before(conn, Some(app), before, purge.limit, &mut old)?;
     }
     Ok(old)
@@ -146,6 +190,7 @@ fn remove(tx: &Tx<'_>, old: &Old) -> Result<usize, StoreError> {
     for sql in [
         "DELETE FROM delivery WHERE message = ?1 AND endpoint IN (SELECT key FROM endpoint WHERE app = ?2)",
         "DELETE FROM attempt WHERE message = ?1 AND app = ?2",
+        "DELETE FROM message_tag WHERE message = ?1 AND app = ?2",
         "DELETE FROM message WHERE key = ?1 AND app = ?2",
     ] {
         tx.conn.prepare_cached(sql).and_then(|mut s| s.execute(params![old.message, old.app])).map_err(failed)?;
@@ -186,4 +231,73 @@ fn ended(tx: &Tx<'_>, purge: &Purge) -> Result<(), StoreError> {
             .map_err(failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config as _, MainKey, Queue as _, queue::Commit, sqlite::connect};
+    use domain::{AppKey, Application, ApplicationId, Timestamp};
+    use std::{path::Path, sync::atomic::AtomicUsize};
+
+    fn purge() -> Purge {
+        let now = Timestamp::parse("2026-11-22T08:00:00Z").unwrap();
+        let before = now.minus(Duration::from_secs(90 * 86_400));
+        Purge {
+            now,
+            payload_hour: now.as_seconds() / 3600,
+            rows_before: before,
+            answers_before: before,
+            limit: 500,
+            lazily: true,
+        }
+    }
+
+    /// Instructions of SQLite's machine that a step of retention takes, once it has been done before.
+    async fn cost(store: &Sqlite, path: &Path) -> usize {
+        store.purge(purge()).await.unwrap();
+        let mut conn = connect(path, 1024, false).unwrap();
+        let counter = Arc::new(AtomicUsize::new(0));
+        let counts = counter.clone();
+        let count = move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        conn.progress_handler(1, Some(count)).unwrap();
+        let own = store.own_terms.get(&conn).unwrap();
+        let old = old_messages(&conn, &own, &purge()).unwrap();
+        let tx = Tx { conn: &conn, boot: 0, commit: &mut Commit::default() };
+        remove_old(&tx, &old, &purge()).unwrap();
+        counter.load(Ordering::Relaxed)
+    }
+
+    fn application(n: u8) -> Application {
+        let at = Timestamp::default();
+        Application {
+            key: AppKey(0),
+            id: ApplicationId(Ksuid([n; 20])),
+            organization: "org_x".parse().unwrap(),
+            uid: None,
+            name: "Room 7".into(),
+            throttle_rate: None,
+            metadata: Default::default(),
+            options: Default::default(),
+            created_at: at,
+            updated_at: at,
+            revision: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_applications_cost_retention_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let (store, _commits) = Sqlite::open(&path, &MainKey::generate()).unwrap();
+        store.create_application(application(0)).await.unwrap();
+        let few = cost(&store, &path).await;
+        for n in 1..200 {
+            store.create_application(application(n)).await.unwrap();
+        }
+        assert_eq!(cost(&store, &path).await, few);
+    }
 }

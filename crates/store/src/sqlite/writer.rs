@@ -1,8 +1,13 @@
 //! The one thread that writes. It takes all that waits (accepts, records, anything else) into one transaction, syncs
-//! once, then answers everybody. While it syncs, the next batch gathers by itself. Somebody waits for an accept, nobody
-//! for a record: few records stay back for a moment, so that an accept's commit is small and the records' one is shared.
+//! once, then answers everybody. While it syncs, the next batch gathers by itself; where that is large already, the sync goes
+//! on beside its transaction (`durable.rs`). Somebody waits for an accept, nobody for a record: few records stay back for a
+//! moment, so that an accept's commit is small and the records' one is shared.
 
-use super::{accept, failed, record};
+use super::{
+    accept,
+    durable::{Answering, SyncLog, Syncing, Written},
+    failed, record,
+};
 use crate::{
     error::StoreError,
     queue::{Accept, Accepted, Commit, Record},
@@ -32,6 +37,10 @@ const RESTART_PAGES: i64 = 16_000;
 const RESTART_REST: i64 = 1_000;
 /// So many records are worth a commit of their own.
 const ENOUGH: usize = 32;
+/// With so many jobs that wait after a transaction, its sync is left to another thread…
+const OVERLAP: usize = 8;
+/// …and so many are worth a transaction beside it.
+const GATHERED: usize = 16;
 /// How long fewer records wait for others.
 const LINGER: Duration = Duration::from_millis(4);
 
@@ -50,31 +59,35 @@ thread_local! {
     static LOG_PAGES: std::cell::Cell<i32> = const { std::cell::Cell::new(0) };
 }
 
-type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(super) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type WriteFn = Box<dyn FnOnce(&mut Tx<'_>) -> Done + Send>;
 
-type AcceptAnswer = oneshot::Sender<Result<Vec<Accepted>, StoreError>>;
+pub(super) type AcceptAnswer = oneshot::Sender<Result<Vec<Accepted>, StoreError>>;
 
 /// An answer that is ready to be given.
-type Answer = (AcceptAnswer, Vec<Accepted>);
+pub(super) type Answer = (AcceptAnswer, Vec<Accepted>);
 
-enum Job {
+pub(super) enum Job {
     Accept { messages: Vec<Accept>, answer: AcceptAnswer },
     Record(Record),
     Write(WriteFn),
 }
 
 /// What the writing thread is woken with.
-enum Call {
+pub(super) enum Call {
     /// Somebody waits for this.
     Now(Job),
     /// There are records.
     Records(Patience),
+    /// So many commits are on the disk now, or in doubt.
+    Synced { commits: usize, whole: bool },
+    /// Nothing comes any more but what is synced.
+    Close,
 }
 
 /// Whether a record may wait for others.
 #[derive(PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     /// It may.
     Lingering,
     /// There are enough, or one lets the next of its order key go.
@@ -105,12 +118,15 @@ impl Records {
     }
 
     fn take(&self) -> impl Iterator<Item = Job> {
-        std::mem::take(&mut *self.lock()).into_iter().map(Job::Record)
+        // With room for as many again: growing would move them over and over.
+        let mut records = self.lock();
+        let room = records.len();
+        std::mem::replace(&mut *records, Vec::with_capacity(room)).into_iter().map(Job::Record)
     }
 }
 
 /// What a job became in the transaction, until the commit decides.
-enum Ran {
+pub(super) enum Ran {
     Accept { messages: Vec<Accept>, results: Vec<Accepted>, answer: AcceptAnswer },
     Record(Record),
     Write(Done),
@@ -129,7 +145,7 @@ async fn give_answers(mut ready: mpsc::UnboundedReceiver<Vec<Answer>>) {
 
 /// The way to the writing thread.
 pub(super) struct Writer {
-    calls: Option<std_mpsc::Sender<Call>>,
+    calls: std_mpsc::Sender<Call>,
     records: Arc<Records>,
     waiting: Arc<AtomicUsize>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -139,6 +155,7 @@ impl Writer {
     pub(super) fn start(
         conn: Connection,
         checkpointer: Connection,
+        log: SyncLog,
         boot: i64,
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Self {
@@ -165,18 +182,17 @@ impl Writer {
             .ok();
         let (answers, ready) = mpsc::unbounded_channel();
         tokio::spawn(give_answers(ready));
-        let run = Run {
-            conn,
-            boot,
-            commits,
-            answers,
-            waiting: waiting.clone(),
-            wake,
-            woken_at: 0,
-            copied,
-            figures: Figures::new(),
+        let answering = Answering { answers, commits, waiting: waiting.clone() };
+        let syncing = Syncing::start(log, answering, calls.clone());
+        let run = Run { conn, boot, syncing, wake, woken_at: 0, copied, figures: Figures::new() };
+        let inbox = Inbox {
+            calls: called,
+            records: records.clone(),
+            records_due: None,
+            unsynced: 0,
+            in_doubt: false,
+            closed: false,
         };
-        let inbox = Inbox { calls: called, records: records.clone(), records_due: None };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
@@ -186,12 +202,11 @@ impl Writer {
                 }
             })
             .ok();
-        Self { calls: Some(calls), records, waiting, thread }
+        Self { calls, records, waiting, thread }
     }
 
     fn call(&self, call: Call) -> Result<(), StoreError> {
-        let sent = self.calls.as_ref().is_some_and(|calls| calls.send(call).is_ok());
-        if sent { Ok(()) } else { Err(stopped()) }
+        self.calls.send(call).map_err(|_| stopped())
     }
 
     pub(super) async fn accept(&self, messages: Vec<Accept>) -> Result<Vec<Accepted>, StoreError> {
@@ -232,7 +247,8 @@ impl Writer {
 impl Drop for Writer {
     /// Writes what is waiting, then ends the thread.
     fn drop(&mut self) {
-        self.calls = None;
+        // Fails only where the thread is gone already.
+        let _ = self.call(Call::Close);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -279,9 +295,7 @@ impl Figures {
 struct Run {
     conn: Connection,
     boot: i64,
-    commits: mpsc::UnboundedSender<Commit>,
-    answers: mpsc::UnboundedSender<Vec<Answer>>,
-    waiting: Arc<AtomicUsize>,
+    syncing: Syncing,
     wake: std_mpsc::SyncSender<()>,
     /// Pages of the log when the checkpointer was last woken.
     woken_at: i64,
@@ -290,33 +304,52 @@ struct Run {
     figures: Figures,
 }
 
-/// What comes to the writing thread, and when the records that wait are due.
+/// What comes to the writing thread, and what it knows of what it has written.
 struct Inbox {
     calls: std_mpsc::Receiver<Call>,
     records: Arc<Records>,
     /// When the records get their commit; none wait without it.
     records_due: Option<Instant>,
+    /// Commits that are being synced beside.
+    unsynced: usize,
+    /// A sync failed: nothing is promised before all of the log is in the database.
+    in_doubt: bool,
+    /// Nothing comes any more.
+    closed: bool,
 }
 
 impl Inbox {
-    /// Waits for a call, or until records are due. `None` when nothing can come any more.
-    fn wait(&mut self, batch: &mut Vec<Job>) -> Option<()> {
+    /// Waits for a call, or until records are due, and takes all that is there.
+    fn wait(&mut self, batch: &mut Vec<Job>) {
         let call = match self.records_due {
-            None => Some(self.calls.recv().ok()?),
-            // Once all senders are gone, the records are due at once, and then `recv` ends it.
+            None => self.calls.recv().ok(),
             Some(due) => self.calls.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
         };
-        if let Some(call) = call {
-            self.sort(call, batch);
-            while batch.len() < BATCH
-                && let Ok(call) = self.calls.try_recv()
-            {
+        match call {
+            Some(call) => {
                 self.sort(call, batch);
+                self.take_waiting(batch);
             }
-        } else {
-            self.records_due = Some(Instant::now());
+            None => self.records_due = Some(Instant::now()),
         }
-        Some(())
+    }
+
+    fn take_waiting(&mut self, batch: &mut Vec<Job>) {
+        while batch.len() < BATCH
+            && let Ok(call) = self.calls.try_recv()
+        {
+            self.sort(call, batch);
+        }
+    }
+
+    /// Whether to wait for the end of a sync before these are written: few gather more, and two commits without theirs are
+    /// enough.
+    fn gathers(&self, batch: &[Job]) -> bool {
+        match self.unsynced {
+            0 => false,
+            1 => batch.len() < GATHERED && !self.closed,
+            _ => !self.closed,
+        }
     }
 
     fn sort(&mut self, call: Call, batch: &mut Vec<Job>) {
@@ -332,6 +365,14 @@ impl Inbox {
                 self.records_due.get_or_insert_with(|| Instant::now() + LINGER);
             }
             Call::Records(Patience::Spent) => self.records_due = Some(Instant::now()),
+            Call::Synced { commits, whole } => {
+                self.unsynced -= commits;
+                self.in_doubt |= !whole;
+            }
+            Call::Close => {
+                self.closed = true;
+                self.records_due = Some(Instant::now());
+            }
         }
     }
 
@@ -354,32 +395,60 @@ impl Run {
             tracing::warn!(%error, "the write-ahead log's length is not known, so it may grow");
         }
         let mut batch = Vec::with_capacity(BATCH);
-        while inbox.wait(&mut batch).is_some() {
+        loop {
+            // What came during the commit before is there already.
+            if !inbox.closed && (batch.is_empty() || inbox.gathers(&batch)) {
+                inbox.wait(&mut batch);
+            }
             inbox.take_due_records(&mut batch);
-            if batch.is_empty() {
+            if batch.is_empty() && inbox.closed {
+                break;
+            }
+            if batch.is_empty() || inbox.gathers(&batch) {
                 continue;
             }
             let begun = Instant::now();
             let size = batch.len();
-            self.one_commit(std::mem::take(&mut batch));
+            let jobs = std::mem::replace(&mut batch, Vec::with_capacity(2 * size));
+            self.one_commit(jobs, &mut inbox, &mut batch);
             self.figures.size.record(size as f64);
             self.figures.seconds.record(begun.elapsed());
             self.keep_log_short();
         }
+        self.syncing.finish();
         let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
-    /// One transaction, one sync; then everybody is answered. If a job broke the transaction, each is tried alone.
-    fn one_commit(&mut self, jobs: Vec<Job>) {
+    /// One transaction, one sync; then everybody is answered. If a job broke the transaction, each is tried alone. What waits
+    /// meanwhile comes into `next`.
+    fn one_commit(&mut self, jobs: Vec<Job>, inbox: &mut Inbox, next: &mut Vec<Job>) {
+        if inbox.in_doubt
+            && let Err(error) = self.out_of_doubt(inbox)
+        {
+            tracing::error!(%error, "failed to make sure of what was written; nothing more is written before that");
+            return self.refuse(jobs, &error);
+        }
         match self.try_commit(jobs) {
-            Ok(()) => {}
+            Ok(written) => {
+                inbox.take_waiting(next);
+                let here = if inbox.unsynced == 0 && next.len() < OVERLAP {
+                    Some(written)
+                } else {
+                    self.syncing.beside(written)
+                };
+                match here {
+                    Some(written) => inbox.in_doubt |= !self.syncing.now(written),
+                    None => inbox.unsynced += 1,
+                }
+            }
             Err((jobs, error)) => {
                 let alone = jobs.len() > 1 && !matches!(error, StoreError::Full | StoreError::Busy);
                 if alone {
                     tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed; trying each of its jobs alone");
                     for job in jobs {
-                        if let Err((jobs, error)) = self.try_commit(vec![job]) {
-                            self.refuse(jobs, &error);
+                        match self.try_commit(vec![job]) {
+                            Ok(written) => inbox.in_doubt |= !self.syncing.now(written),
+                            Err((jobs, error)) => self.refuse(jobs, &error),
                         }
                     }
                 } else {
@@ -390,25 +459,32 @@ impl Run {
         }
     }
 
+    /// After a sync that failed: what the log holds goes into the database, and is synced there.
+    fn out_of_doubt(&self, inbox: &mut Inbox) -> Result<(), StoreError> {
+        let busy: bool = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(failed)?;
+        if busy {
+            return Err(StoreError::Busy);
+        }
+        inbox.in_doubt = false;
+        Ok(())
+    }
+
     fn refuse(&mut self, jobs: Vec<Job>, error: &StoreError) {
         let mut commit = Commit { error: Some(error.clone()), ..Commit::default() };
         for job in jobs {
             match job {
-                Job::Accept { messages, answer } => {
-                    self.waiting.fetch_sub(messages.len(), Ordering::Relaxed);
-                    let _ = answer.send(Err(error.clone()));
-                }
+                Job::Accept { messages, answer } => self.syncing.answering.refuse(messages.len(), answer, error),
                 Job::Record(record) => commit.unrecorded.push(record),
                 // Their callers hear that the answer's channel closed.
                 Job::Write(_) => {}
             }
         }
         if !commit.unrecorded.is_empty() {
-            let _ = self.commits.send(commit);
+            self.syncing.answering.hand_on(commit);
         }
     }
 
-    fn try_commit(&mut self, jobs: Vec<Job>) -> Result<(), (Vec<Job>, StoreError)> {
+    fn try_commit(&mut self, jobs: Vec<Job>) -> Result<Written, (Vec<Job>, StoreError)> {
         if let Err(e) = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([])) {
             return Err((jobs, failed(e)));
         }
@@ -458,45 +534,13 @@ impl Run {
             None => self.conn.prepare_cached("COMMIT").and_then(|mut s| s.execute([])).map(|_| ()).map_err(failed),
         };
         match result {
-            Ok(()) => {
-                self.answer(ran, commit);
-                Ok(())
-            }
+            Ok(()) => Ok(Written { ran, commit }),
             Err(error) => {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
                 Err((back_to_jobs(ran, jobs, &error), error))
             }
-        }
-    }
-
-    fn answer(&mut self, ran: Vec<Ran>, mut commit: Commit) {
-        let mut answers = Vec::new();
-        for ran in ran {
-            match ran {
-                Ran::Accept { messages, results, answer } => {
-                    self.waiting.fetch_sub(messages.len(), Ordering::Relaxed);
-                    for (message, result) in messages.into_iter().zip(&results) {
-                        if matches!(result, Accepted::New) {
-                            accept::hand_over(message, &mut commit);
-                        }
-                    }
-                    answers.push((answer, results));
-                }
-                // Its ticket is dropped here: the seat is free when the result is on disk.
-                Ran::Record(_) => {}
-                Ran::Write(done) => done(Ok(())),
-            }
-        }
-        if !answers.is_empty() {
-            // The task ends with the runtime; nobody waits for an answer then.
-            let _ = self.answers.send(answers);
-        }
-        let quiet = commit.leased.is_empty() && commit.due.is_empty() && commit.lost.is_empty();
-        if !(quiet && commit.given_up.is_empty()) {
-            // Nobody listens only while the server stops.
-            let _ = self.commits.send(commit);
         }
     }
 

@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Producers at the same time.
@@ -106,7 +106,8 @@ impl Producers<'_> {
         let producers = if load.batch == 1 { PRODUCERS } else { BATCH_PRODUCERS };
         let publishing = (0..producers).map(|_| self.publish(&shared));
         let answered: Vec<Vec<Duration>> = try_join_all(publishing).await?;
-        let took = shared.begun.elapsed();
+        // At a rate they end before the time is up, since the next one would be due after it.
+        let took = shared.begun.elapsed().max(load.duration);
         let accepted = shared.accepted.load(Ordering::Relaxed);
         self.wait_for(accepted * load.endpoints).await?;
         sleep(LAST_RESULTS).await;
@@ -137,7 +138,11 @@ impl Producers<'_> {
         loop {
             let n = shared.requests.fetch_add(1, Ordering::Relaxed);
             if let Some(rate) = load.rate {
-                tokio::time::sleep_until(shared.begun + Duration::from_secs_f64(n as f64 / rate)).await;
+                let due = Duration::from_secs_f64(n as f64 / rate);
+                if due >= load.duration {
+                    return Ok(answered);
+                }
+                sleep_until(shared.begun + due).await;
             }
             let expected = || shared.accepted.load(Ordering::Relaxed) * load.endpoints;
             while expected() > self.receiver.count() + ON_THEIR_WAY && shared.begun.elapsed() < load.duration {

@@ -1,7 +1,8 @@
 //! IMS Caliper 1.1: an envelope with one event, made from what was published.
 //!
-//! Canvas gave thirty of its event types such a form; there is none for the others, and none is made up. Members come in
-//! the order in which Canvas wrote them; what is null is left out; times have milliseconds and end with `Z`.
+//! Canvas gave thirty of its event types such a form. `plagiarism_resubmit`, which tools may subscribe to in either format,
+//! takes that of its relative `submission_updated`; for the others there is none, and none is made up. Members come in the
+//! order in which Canvas wrote them; what is null is left out; times have milliseconds and end with `Z`.
 
 mod objects;
 mod tree;

@@ -23,7 +23,7 @@ const fn form_of(kind: &'static str, action: &'static str, make: fn(&Source) -> 
     Form { kind, action, make }
 }
 
-static FORMS: [(&str, Form); 30] = [
+static FORMS: [(&str, Form); 31] = [
     ("asset_accessed", form_of("NavigationEvent", "NavigatedTo", asset)),
     ("assignment_created", form_of("Event", "Created", assignment_created)),
     ("assignment_override_created", form_of("Event", "Created", assignment_override)),
@@ -46,6 +46,8 @@ static FORMS: [(&str, Form); 30] = [
     ("group_membership_created", form_of("Event", "Created", group_membership)),
     ("logged_in", form_of("SessionEvent", "LoggedIn", session)),
     ("logged_out", form_of("SessionEvent", "LoggedOut", session)),
+    // Canvas offers it to tools in both formats, but never published this one.
+    ("plagiarism_resubmit", form_of("Event", "Modified", plagiarism_resubmit)),
     ("quiz_submitted", form_of("AssessmentEvent", "Submitted", quiz)),
     ("submission_created", form_of("AssignableEvent", "Submitted", submission_created)),
     ("submission_updated", form_of("Event", "Modified", submission_updated)),
@@ -294,9 +296,15 @@ fn quiz(s: &Source) -> Result<Happened, RenderError> {
     to(object, s.context())
 }
 
-fn submission(s: &Source, date: &'static str, from: &str) -> Result<Happened, RenderError> {
+fn submission(
+    s: &Source,
+    date: &'static str,
+    from: &str,
+    event_name: Option<&'static str>,
+) -> Result<Happened, RenderError> {
     let id = s.needed_id("submission_id")?;
     let ours = Object::new()
+        .with("event_name", event_name)
         .with("submission_type", s.body("submission_type"))
         .with("url", s.body("url"))
         .with("entity_id", id.clone());
@@ -311,11 +319,16 @@ fn submission(s: &Source, date: &'static str, from: &str) -> Result<Happened, Re
 }
 
 fn submission_created(s: &Source) -> Result<Happened, RenderError> {
-    submission(s, "dateCreated", "submitted_at")
+    submission(s, "dateCreated", "submitted_at", None)
 }
 
 fn submission_updated(s: &Source) -> Result<Happened, RenderError> {
-    submission(s, "dateModified", "updated_at")
+    submission(s, "dateModified", "updated_at", None)
+}
+
+/// The same object as an update, as both are made of the same body; it says in its extensions that it is none.
+fn plagiarism_resubmit(s: &Source) -> Result<Happened, RenderError> {
+    submission(s, "dateModified", "updated_at", Some("plagiarism_resubmit"))
 }
 
 fn syllabus(s: &Source) -> Result<Happened, RenderError> {

@@ -73,10 +73,10 @@ fn caliper_events_are_the_recorded_ones_byte_for_byte() {
 }
 
 #[test]
-fn thirty_types_have_a_form_and_the_others_say_so() {
+fn thirty_one_types_have_a_form_and_the_others_say_so() {
     let platform = catalog::by_name("canvas").unwrap();
     let with: Vec<_> = platform.event_types().iter().filter(|t| has_form(&t.name)).collect();
-    assert_eq!(with.len(), 30);
+    assert_eq!(with.len(), 31);
     for entry in platform.event_types() {
         let payload = Bytes::from(entry.examples[0].to_string());
         let meta = meta(entry.name.as_str());
@@ -167,6 +167,25 @@ fn what_a_job_does_to_a_user_is_not_done_by_that_user() {
     assert_eq!(event["group"]["id"], "urn:instructure:canvas:course:45");
     assert_eq!(event["extensions"][OURS], json!({"version": "1.0.0", "job_id": "1", "job_tag": "SIS"}));
     assert_eq!(event["eventTime"], millis(meta("a").created_at));
+}
+
+#[test]
+fn a_plagiarism_resubmission_is_an_update_that_says_what_it_is() {
+    let payload = json!({
+        "metadata": {"hostname": "canvas.example.edu", "user_id": "7", "context_type": "Course", "context_id": "45"},
+        "body": {"submission_id": "9", "assignment_id": "3", "user_id": "48", "attempt": 2, "body": null,
+            "submission_type": "online_upload", "updated_at": "2026-05-01T08:00:00Z", "submitted_at": "2026-04-30T08:00:00Z"},
+    });
+    let (again, updated) = (made("plagiarism_resubmit", payload.clone()), made("submission_updated", payload.clone()));
+    let (mut again, updated) = (again["data"][0].clone(), updated["data"][0].clone());
+    assert_eq!(again["object"]["extensions"][OURS]["event_name"], "plagiarism_resubmit");
+    again["object"]["extensions"][OURS].as_object_mut().unwrap().remove("event_name");
+    again["id"] = updated["id"].clone();
+    assert_eq!(again, updated);
+    // Whose work it is did not ask for it.
+    let mut by_nobody = payload;
+    by_nobody["metadata"].as_object_mut().unwrap().remove("user_id");
+    assert_eq!(made("plagiarism_resubmit", by_nobody)["data"][0]["actor"]["type"], "SoftwareApplication");
 }
 
 #[test]
