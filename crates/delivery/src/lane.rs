@@ -418,17 +418,17 @@ mod tests {
         assert_eq!(sends(&mut lane, limits), [0], "nothing to wait for");
         lane.push(job(1, 0));
         lane.push(job(2, 0));
-        assert_eq!(sends(&mut lane, limits), []);
+        assert_eq!(sends(&mut lane, limits), [] as [u8; 0]);
         lane.push(job(3, 0));
         assert!(matches!(lane.next(at(1), limits), Next::Send(_)), "a whole one does not wait");
         assert_eq!(lane.companions(false, 2, 100, limits, at(1), || true).len(), 2);
         lane.push(job(4, 0));
         lane.done(false, TryResult::Answered { success: true }, limits, at(1));
-        assert_eq!(sends(&mut lane, limits), [], "the other one is still out");
+        assert_eq!(sends(&mut lane, limits), [] as [u8; 0], "the other one is still out");
         lane.done(false, TryResult::Answered { success: true }, limits, at(1));
         lane.due_at(at(1));
         assert!(matches!(lane.next(at(1), limits), Next::Claim { .. }));
-        assert_eq!(sends(&mut lane, limits), [], "the table may have more");
+        assert_eq!(sends(&mut lane, limits), [] as [u8; 0], "the table may have more");
         lane.claimed(vec![], false, None);
         assert_eq!(sends(&mut lane, limits), [4]);
     }

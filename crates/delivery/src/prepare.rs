@@ -40,7 +40,7 @@ pub(crate) enum Way {
     /// A POST to its address.
     Http(Box<Target>),
     /// A message in its queue.
-    Queue(Queue),
+    Queue(Box<Queue>),
 }
 
 /// What a body is made with, beside the message and the endpoint.
@@ -87,7 +87,7 @@ impl Prepared {
     pub(crate) fn new(endpoint: &Endpoint, client: &Client) -> Self {
         let way = match endpoint.options.transport {
             Transport::Https => Target::prepare(endpoint).map(|target| Way::Http(Box::new(target))),
-            Transport::Sqs => client.queue(endpoint).map(Way::Queue),
+            Transport::Sqs => client.queue(endpoint).map(|queue| Way::Queue(Box::new(queue))),
         };
         let url = match &way {
             Ok(Way::Http(target)) => target.shown_url().into(),
