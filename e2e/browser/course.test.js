@@ -26,7 +26,7 @@ before(async () => {
   const access = await w.api("POST", `/auth/app-portal-access/${app.id}/`, { channels: [COURSE] });
   browser = await launch();
   portal = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  portal.setDefaultTimeout(10_000);
+  portal.setDefaultTimeout(60_000);
   await portal.goto(access.url);
   await portal.waitForURL(`**${path()}`);
 });
@@ -60,7 +60,7 @@ test("an endpoint that is added there gets the course's channels, and its messag
   assert.ok(ours.channels.includes(COURSE) && ours.channels.every((c) => c.startsWith("course:") && c.endsWith("45")), ours.channels);
   await publish("4601", [OTHER]);
   const own = await publish("4501", [COURSE, "assignment:565"]);
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 60_000;
   while (!w.receiver.requests.some((r) => r.url === "/200/course")) {
     assert.ok(Date.now() < until, "the course's message did not arrive");
     await new Promise((done) => setTimeout(done, 20));
@@ -82,7 +82,7 @@ test("a test from the portal arrives, and is theirs to see", async () => {
   await button("Send test event").click();
   await portal.waitForURL(/message=/);
   const id = new URL(portal.url()).searchParams.get("message");
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 60_000;
   while (!w.receiver.requests.some((r) => r.headers["webhook-id"] === id)) {
     assert.ok(Date.now() < until, "the test did not arrive");
     await new Promise((done) => setTimeout(done, 20));

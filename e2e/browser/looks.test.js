@@ -26,7 +26,7 @@ const pages = () => [
 async function as(viewer) {
   const context = await w.browser.newContext({ ...viewer, storageState: await w.context.storageState() });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000);
   return page;
 }
 

@@ -306,6 +306,45 @@ async function atTheProvider(page, name) {
   await page.locator("button[type=submit]").click(); // The consent.
 }
 
+test("whoever forgot their password gets a link from an operator, which works once and ends all sessions", async () => {
+  const page = people.operator;
+  await go(page, "/settings/people");
+  await page.getByRole("link", { name: /alan/ }).click();
+  const alan = page.url();
+  await link(page, "Let choose a new password…").click();
+  await page.getByRole("button", { name: "Sign out and make link" }).click();
+  const url = await page.locator("#link").innerText();
+  await check(page, "user-reset-link");
+  await people.assistant.reload();
+  assert.equal(new URL(people.assistant.url()).pathname, "/sign-in", "they are signed out");
+  const there = (people.assistant = await visitor());
+  await there.goto(url);
+  await there.goto(url); // Looking at it does not use it up.
+  assert.match(await text(there), /alan@example\.edu/);
+  await check(there, "reset");
+  await there.getByLabel("New password").fill("short");
+  await button(there, "Set password and sign in").click();
+  assert.match(await there.locator("#password-problem").innerText(), /at least 12 characters/);
+  await there.getByLabel("New password").fill("yet another four words");
+  await button(there, "Set password and sign in").click();
+  await there.waitForURL("**/applications");
+  assert.equal((await (await visitor()).goto(url)).status(), 404);
+  const elsewhere = await visitor();
+  await signIn(elsewhere, "alan@example.edu", PASSWORD);
+  assert.match(await elsewhere.getByRole("alert").innerText(), /password is wrong/);
+  await signIn(elsewhere, "alan@example.edu", "yet another four words");
+  await elsewhere.waitForURL("**/applications");
+  const done = (await api("GET", "/audit/?limit=250")).data.map((e) => e.action);
+  assert.ok(done.includes("user.password_reset_created") && done.includes("user.password_changed"));
+  // Nobody but an operator, and nobody for themselves.
+  assert.equal(await send(people.owner, `${new URL(alan).pathname}/reset`), 403);
+  await go(page, "/settings/people");
+  await page.getByRole("link", { name: "Mary Operator" }).click();
+  assert.equal(await send(page, `${new URL(page.url()).pathname}/reset`), 303);
+  await page.reload();
+  assert.match(await text(page), /cannot change your own/);
+});
+
 test("with an OpenID provider: nobody without an invitation, then by subject", async () => {
   const stranger = await visitor();
   await go(stranger, "/sign-in");

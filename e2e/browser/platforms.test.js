@@ -7,7 +7,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { startServer } from "../javascript/support/server.js";
-import { check, signedIn } from "./support/page.js";
+import { check } from "./support/browser.js";
+import { signedIn } from "./support/page.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const FIXTURES = new URL("../../crates/platforms/fixtures/", import.meta.url);

@@ -3,18 +3,14 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
 import { startServer } from "../javascript/support/server.js";
+import { HOSTILE, check, launchIn } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
-const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
-const SHOTS = new URL("../../target/screenshots/", import.meta.url).pathname;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let server, receiver, profile, context, page, token, site, room;
 
@@ -45,19 +41,13 @@ const link = (name) => page.getByRole("link", { name, exact: true });
 const here = (path = "") => `/applications/${site.id}/webfilters${path}`;
 
 before(async () => {
-  mkdirSync(SHOTS, { recursive: true });
   server = await startServer();
   receiver = await startReceiver();
   token = server.token(ORGANIZATION);
   site = await api("POST", "/app/", { name: "Campus", platform: "openedx" });
   room = await api("POST", "/app/", { name: `Rooms ${HOSTILE}` });
   profile = mkdtempSync(join(tmpdir(), "schoolbell-browser-"));
-  context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    headless: true,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    viewport: { width: 1280, height: 900 },
-  });
+  context = await launchIn(profile);
   page = await context.newPage();
   page.setDefaultTimeout(60_000);
   await page.goto(server.signInLink(server.url));
@@ -74,27 +64,10 @@ after(async () => {
 });
 
 /** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
-async function check(name) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    const { violations } = await page.evaluate(`${AXE}; axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`);
-    const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
-    assert.deepEqual(found, [], `${name}, ${scheme}`);
-    await page.screenshot({ path: `${SHOTS}${name}-${scheme}.png`, fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 360, height: 740 });
-  const wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-  await page.screenshot({ path: `${SHOTS}${name}-phone.png`, fullPage: true });
-  await page.setViewportSize({ width: 1280, height: 900 });
-  assert.equal(wide, 0, `${name} scrolls sideways on a phone`);
-  assert.equal(await page.evaluate("window.hacked"), undefined, name);
-}
-
 test("a webfilter is added with every setting, and what its filter cannot do is said beside the field", async () => {
   await go(`/applications/${site.id}`);
   await link("Webfilters").click();
-  await check("webfilters-empty");
+  await check(page, "webfilters-empty");
   await link("Add the first webfilter").click();
   await page.locator("h1", { hasText: "Add a webfilter" }).first().waitFor();
   await page.getByLabel("Description").fill(`Only with an invitation ${HOSTILE}`);
@@ -111,7 +84,7 @@ test("a webfilter is added with every setting, and what its filter cannot do is 
   assert.match(await page.locator("#haltOn4xx-problem").innerText(), /cannot be halted/);
   assert.match(await page.locator("#redirectOn4xx-problem").innerText(), /cannot be halted/);
   assert.ok(await page.getByLabel("Use WWW form encoding").isChecked(), "what was typed stays");
-  await check("webfilter-refused");
+  await check(page, "webfilter-refused");
   await page.getByLabel("Event").selectOption({ label: "Student Login Requested" });
   await button("Add webfilter").click();
   await page.getByText("The webfilter was added").waitFor();
@@ -120,7 +93,7 @@ test("a webfilter is added with every setting, and what its filter cannot do is 
     [made.filter, made.encoding, made.haltOn4xx, made.redirectOn4xx, made.deadlineMs, made.enabled],
     ["StudentLoginRequested", "form", true, "https://campus.example.edu/no", 750, true],
   );
-  await check("webfilter");
+  await check(page, "webfilter");
 });
 
 test("its settings are changed, its secret revealed and rotated", async () => {
@@ -162,14 +135,14 @@ test("the test bench shows what answers would change or stop, given or real", as
   assert.match(await result.innerText(), /goes on with changed data/);
   assert.match(await result.locator("table").innerText(), /profile\.name[\s\S]*Jane Doe/);
   assert.match(await result.innerText(), /data\.user\.password is ignored: it is protected/);
-  await check("webfilter-bench-change");
+  await check(page, "webfilter-bench-change");
 
   receiver.answers["/second"] = [200, JSON.stringify({ exception: { PreventLogin: "Not today" } })];
   await page.locator("fieldset").nth(1).getByLabel("In this test it").selectOption("ask");
   await button("Run the test").click();
   assert.match(await result.innerText(), /is refused/);
   assert.match(await result.innerText(), /PreventLogin/);
-  await check("webfilter-bench-refused");
+  await check(page, "webfilter-bench-refused");
   await page.locator("fieldset").nth(0).getByLabel("Status").fill("404");
   await button("Run the test").click();
   assert.match(await result.innerText(), /is stopped/);
@@ -188,7 +161,7 @@ test("the log shows each run with what each answered", async () => {
   await run({});
   await go(here("/log"));
   await page.getByText("Halted").nth(1).waitFor();
-  await check("webfilter-log");
+  await check(page, "webfilter-log");
   await page.getByLabel("Outcome").selectOption({ label: "Changed" });
   await button("Filter").click();
   await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
@@ -197,7 +170,7 @@ test("the log shows each run with what each answered", async () => {
   const text = await page.locator("main").innerText();
   assert.match(text, /Counted: user/);
   assert.match(text, /Not JSON/);
-  await check("webfilter-run");
+  await check(page, "webfilter-run");
 });
 
 test("filters of one's own need no catalogue, and what each can do is listed", async () => {
@@ -205,16 +178,16 @@ test("filters of one's own need no catalogue, and what each can do is listed", a
   await page.getByLabel("Filter", { exact: true }).fill("room.join");
   await page.getByLabel("Webhook URL").fill(`${receiver.url}/join`);
   await page.getByLabel("Exception that a halt raises").fill("NoEntry");
-  await check("webfilter-new-own");
+  await check(page, "webfilter-new-own");
   await button("Add webfilter").click();
   await page.getByText("The webfilter was added").waitFor();
   await go(`/applications/${room.id}/webfilters/filters`);
-  await check("webfilter-filters-own");
+  await check(page, "webfilter-filters-own");
   await go(here("/filters"));
   assert.equal(await page.locator("tbody tr").count(), 43);
-  await check("webfilter-filters");
+  await check(page, "webfilter-filters");
   await go(here());
-  await check("webfilters");
+  await check(page, "webfilters");
 });
 
 test("a link without permission shows webfilters and offers no change", async () => {

@@ -31,7 +31,8 @@ MESSAGES_PER_SECOND = 20
 SHORT = SECONDS < 10
 FACTOR = 2.0
 PART, FLOOR = (0.5, 0.1) if SHORT else (0.99, 0.0)
-# The best of several: what else the machine does is not the bad endpoints' doing.
+# The short version is content with the best of so many: what else the machine does is not the bad endpoints' doing. The
+# long one judges the middle one.
 ROUNDS = 5
 
 
@@ -112,7 +113,7 @@ def test_bad_endpoints_do_not_slow_down_good_ones(engine, crowd):
         if SHORT and pairs[-1][1] <= max(FACTOR * pairs[-1][0], FLOOR):
             break
     print(f"memory {before:.0f} MB, at most {peak(server):.0f} MB; requests {crowd.counts()}")
-    alone, beside = min(pairs, key=lambda pair: pair[1] / pair[0])
+    alone, beside = sorted(pairs, key=lambda pair: pair[1] / pair[0])[0 if SHORT else ROUNDS // 2]
     assert beside <= max(FACTOR * alone, FLOOR), f"{alone * 1000:.1f} ms became {beside * 1000:.1f} ms"
     assert peak(server) < before + 64 + 32, "memory budget and connections"
     assert all(crowd.counts().get(behaviour, 0) > 0 for behaviour in BAD)
@@ -168,7 +169,7 @@ def test_a_receiver_that_is_down_for_an_hour(engine, clock, crowd):
         is_not_disturbed()
         took, came = time.monotonic() - begun, receiver.counts()["ok"] - first
         print(f"{came / took:.0f}/s of {rate}/s")
-        assert (0.5 if SHORT else 0.9) * rate <= came / took <= 1.2 * rate, "not at the lane's rate"
+        assert (0.3 if SHORT else 0.9) * rate <= came / took <= 1.2 * rate, "not at the lane's rate"
         if SHORT:
             # The rest without the limit, so that nobody waits for it.
             assert api.patch(f"/app/{app}/endpoint/{endpoint}", {"throttleRate": None}).status_code == 200

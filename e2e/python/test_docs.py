@@ -125,8 +125,11 @@ def test_instruqt(own, hook):
 
 def test_canvas(own, hook):
     server, api = own
-    application, endpoint, message = Page(server, "canvas", hook.url).answers
+    application, endpoint, message, portal = Page(server, "canvas", hook.url).answers
     assert application["platform"] == "canvas"
+    course = api.with_token(portal["token"])
+    assert "/portal#key=" in portal["url"]
+    assert [m["id"] for m in course.get("/app/northfield/msg").json()["data"]] == [message["id"]]
     assert (endpoint["format"], endpoint["channels"]) == ("live-event", ["course:565"])
     assert json.loads(hook.wait()[0].body) == message["payload"]
     # The types with a Caliper form that the page lists are those that an endpoint may choose.

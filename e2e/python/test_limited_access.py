@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from conftest import connect
 from support.api import assert_error, assert_invalid, eventually
 from support.contract import OPERATIONS
 from support.lti import Account, submission
@@ -58,6 +59,15 @@ def scene(api, receiver):
     return Scene(api, receiver)
 
 
+@pytest.fixture(params=["embedded", "postgresql"])
+def either(request, receiver):
+    """The same with each engine, where the narrowing is the store's."""
+    if request.param == "embedded":
+        return Scene(request.getfixturevalue("api"), receiver)
+    database, new_node = request.getfixturevalue("database"), request.getfixturevalue("new_node")
+    return Scene(connect(new_node(database.url()).start()), receiver)
+
+
 def ids(answer):
     assert answer.status_code == 200, answer.text
     return [item["id"] for item in answer.json()["data"]]
@@ -66,20 +76,22 @@ def ids(answer):
 # Within.
 
 
-def test_lists_show_what_lies_within_and_nothing_else(scene):
-    own, path = scene.own, scene.path
-    assert ids(own.get(path("/endpoint"))) == [scene.endpoints[A]]
-    assert ids(own.get(path("/msg"), with_content=True)) == [scene.messages[A]]
+def test_lists_show_what_lies_within_and_nothing_else(either):
+    own, path = either.own, either.path
+    assert ids(own.get(path("/endpoint"))) == [either.endpoints[A]]
+    assert ids(own.get(path("/msg"), with_content=True)) == [either.messages[A]]
     assert ids(own.get(path("/msg"), channel=B)) == []
-    assert ids(own.get(path("/msg"), channel="school:1")) == [scene.messages[A]]
-    assert ids(own.get(path(f"/attempt/endpoint/{scene.endpoints[A]}"))) == [scene.attempts[A]]
+    assert ids(own.get(path("/msg"), channel="school:1")) == [either.messages[A]]
+    assert ids(own.get(path(f"/attempt/endpoint/{either.endpoints[A]}"))) == [either.attempts[A]]
     # The endpoint that gets everything got this message too; whose it is, and what it answered, is not theirs to see.
-    assert ids(own.get(path(f"/attempt/msg/{scene.messages[A]}"))) == [scene.attempts[A]]
-    assert ids(own.get(path(f"/msg/{scene.messages[A]}/endpoint"))) == [scene.endpoints[A]]
-    assert ids(own.get(path(f"/endpoint/{scene.endpoints[A]}/msg"))) == [scene.messages[A]]
-    assert own.get(path(f"/msg/{scene.messages[A]}")).json()["payload"] == {"of": A}
-    everything = json.dumps([own.get(path(p)).text for p in ("/endpoint", "/msg", f"/attempt/msg/{scene.messages[A]}")])
-    for hidden in (scene.endpoints[B], scene.endpoints["all"], scene.hooks["all"].url, scene.messages[B]):
+    assert ids(own.get(path(f"/attempt/msg/{either.messages[A]}"))) == [either.attempts[A]]
+    assert ids(own.get(path(f"/msg/{either.messages[A]}/endpoint"))) == [either.endpoints[A]]
+    assert ids(own.get(path(f"/endpoint/{either.endpoints[A]}/msg"))) == [either.messages[A]]
+    assert own.get(path(f"/msg/{either.messages[A]}")).json()["payload"] == {"of": A}
+    everything = json.dumps(
+        [own.get(path(p)).text for p in ("/endpoint", "/msg", f"/attempt/msg/{either.messages[A]}")]
+    )
+    for hidden in (either.endpoints[B], either.endpoints["all"], either.hooks["all"].url, either.messages[B]):
         assert hidden not in everything
 
 
@@ -184,22 +196,22 @@ def test_what_lies_outside_does_not_exist_for_any_operation(scene):
     scene.hooks["all"].stays_at(2)
 
 
-def test_messages_and_endpoints_of_two_courses_cannot_be_mixed(scene):
-    own = scene.own
+def test_messages_and_endpoints_of_two_courses_cannot_be_mixed(either):
+    own = either.own
     for message, endpoint in ((B, A), (A, B), (B, B), (A, "all")):
-        path = scene.path(f"/msg/{scene.messages[message]}/endpoint/{scene.endpoints[endpoint]}/resend")
+        path = either.path(f"/msg/{either.messages[message]}/endpoint/{either.endpoints[endpoint]}/resend")
         assert_error(own.post(path), 404, "not_found")
     for message, endpoint in ((B, A), (A, "all")):
-        path = scene.path(f"/attempt/msg/{scene.messages[message]}")
-        assert own.get(path, endpoint_id=scene.endpoints[endpoint]).status_code == 404
-    other = scene.attempts[B]
-    assert own.get(scene.path(f"/msg/{scene.messages[A]}/attempt/{other}")).status_code == 404
+        path = either.path(f"/attempt/msg/{either.messages[message]}")
+        assert own.get(path, endpoint_id=either.endpoints[endpoint]).status_code == 404
+    other = either.attempts[B]
+    assert own.get(either.path(f"/msg/{either.messages[A]}/attempt/{other}")).status_code == 404
     to_all = next(
-        a for a in scene.api.attempts(scene.app, scene.messages[A], 2) if a["endpointId"] == scene.endpoints["all"]
+        a for a in either.api.attempts(either.app, either.messages[A], 2) if a["endpointId"] == either.endpoints["all"]
     )
-    assert own.get(scene.path(f"/msg/{scene.messages[A]}/attempt/{to_all['id']}")).status_code == 404
-    assert own.get(scene.path("/msg/event-46")).status_code == 404
-    assert own.get(scene.path("/msg/event-45")).status_code == 200
+    assert own.get(either.path(f"/msg/{either.messages[A]}/attempt/{to_all['id']}")).status_code == 404
+    assert own.get(either.path("/msg/event-46")).status_code == 404
+    assert own.get(either.path("/msg/event-45")).status_code == 200
 
 
 def test_what_belongs_to_the_whole_application_is_out_of_sight(scene):
@@ -260,28 +272,28 @@ def test_precheck_says_nothing_about_endpoints_outside(scene):
     assert (ask([A]), ask([B]), ask(["x"])) == (True, False, False)
 
 
-def test_an_endpoint_that_came_from_elsewhere_shows_and_sends_nothing_of_there(scene, receiver):
+def test_an_endpoint_that_came_from_elsewhere_shows_and_sends_nothing_of_there(either, receiver):
     """Its course was another one before: what it got then, and what waits of it, stays out of reach."""
     old, new = receiver.hook(), receiver.hook()
     old.respond(500)
-    moved = scene.api.endpoint(scene.app, old.url, channels=[B], retrySchedule=["1s"] * 8)["id"]
-    foreign = scene.api.send(scene.app, payload={"secret": "of B"}, channels=[B])
+    moved = either.api.endpoint(either.app, old.url, channels=[B], retrySchedule=["1s"] * 8)["id"]
+    foreign = either.api.send(either.app, payload={"secret": "of B"}, channels=[B])
     old.wait()
-    path = scene.path(f"/endpoint/{moved}")
-    assert scene.api.patch(path, {"channels": [A]}).status_code == 200
-    assert ids(scene.own.get(scene.path(f"/attempt/endpoint/{moved}"))) == []
-    assert ids(scene.own.get(f"{path}/msg")) == []
+    path = either.path(f"/endpoint/{moved}")
+    assert either.api.patch(path, {"channels": [A]}).status_code == 200
+    assert ids(either.own.get(either.path(f"/attempt/endpoint/{moved}"))) == []
+    assert ids(either.own.get(f"{path}/msg")) == []
     # They send it to themselves, and ask for everything that there is.
-    assert scene.own.patch(path, {"url": new.url}).status_code == 200
-    assert scene.own.post(f"{path}/recover", {"since": foreign["timestamp"]}).status_code == 202
-    assert scene.own.post(f"{path}/replay-missing", {"since": foreign["timestamp"]}).status_code == 202
-    assert_error(scene.own.post(scene.path(f"/msg/{foreign['id']}/endpoint/{moved}/resend")), 404)
-    own = scene.api.send(scene.app, payload={"of": A}, channels=[A])["id"]
+    assert either.own.patch(path, {"url": new.url}).status_code == 200
+    assert either.own.post(f"{path}/recover", {"since": foreign["timestamp"]}).status_code == 202
+    assert either.own.post(f"{path}/replay-missing", {"since": foreign["timestamp"]}).status_code == 202
+    assert_error(either.own.post(either.path(f"/msg/{foreign['id']}/endpoint/{moved}/resend")), 404)
+    own = either.api.send(either.app, payload={"of": A}, channels=[A])["id"]
     eventually(lambda: own in new.ids(), what="the course's own message did not arrive")
     new.stays_at(len(new.received), seconds=1.5)
     assert foreign["id"] not in new.ids() and all(b"of B" not in r.body for r in new.received)
     # Not even if the operator asks for it by mistake.
-    scene.api.post(scene.path(f"/msg/{foreign['id']}/endpoint/{moved}/resend"))
+    either.api.post(either.path(f"/msg/{foreign['id']}/endpoint/{moved}/resend"))
     new.stays_at(len(new.received))
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from conftest import connect
-from support.api import eventually, instant, iso
+from support.api import assert_invalid, eventually, instant, iso
 from support.receiver import Answer
 
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -234,6 +234,28 @@ def test_channel_filters(api, hook):
     for path in (f"/app/{app}/endpoint/{endpoint}/msg", f"/app/{app}/attempt/endpoint/{endpoint}"):
         listed = eventually(lambda: api.get(path, channel="room-2").json()["data"])
         assert [m.get("msgId", m["id"]) for m in listed] == [one]
+
+
+def test_tag_filters(api, hook):
+    app = api.app()["id"]
+    endpoint = api.endpoint(app, hook.url)["id"]
+    one = api.send(app, tags=["spring/2", r"a\b#c"])["id"]
+    two = api.batch(app, [{"eventType": "a.b", "payload": {}, "tags": ["spring/2"]}, {"eventType": "a.b", "payload": {}}])
+    two = two[0]["message"]["id"]
+    hook.wait(3)
+    api.attempts(app, one)
+    api.attempts(app, two)
+    for path in (f"/app/{app}/msg", f"/app/{app}/endpoint/{endpoint}/msg", f"/app/{app}/attempt/endpoint/{endpoint}"):
+        for tag, found in (("spring/2", {one, two}), (r"a\b#c", {one}), ("spring", set())):
+            listed = eventually(lambda: (api.get(path, tag=tag).json(),))[0]["data"]
+            assert {m.get("msgId", m["id"]) for m in listed} == found, (path, tag)
+    assert len(api.get(f"/app/{app}/attempt/msg/{one}", tag="spring/2").json()["data"]) == 1
+    assert api.get(f"/app/{app}/attempt/msg/{one}", tag="other").json()["data"] == []
+    page = api.get(f"/app/{app}/msg", tag="spring/2", limit=1).json()
+    assert [m["id"] for m in page["data"]] == [two] and page["done"] is False
+    rest = api.get(f"/app/{app}/msg", tag="spring/2", iterator=page["iterator"]).json()
+    assert [m["id"] for m in rest["data"]] == [one] and rest["done"] is True
+    assert_invalid(api.get(f"/app/{app}/msg", tag="a b"), where="query")
 
 
 def test_status_filters(api, receiver):

@@ -24,6 +24,22 @@ def test_a_message_has_the_documented_fields(api):
         assert api.get(f"/app/{app}/msg/{name}").json() == full
 
 
+def test_tags_are_shown_checked_and_not_sent_along(api, hook):
+    app = api.app()["id"]
+    api.endpoint(app, hook.url)
+    sent = api.send(app, eventId="e-1", tags=["b/2", "a", "a"])
+    assert sorted(sent["tags"]) == ["a", "b/2"]
+    assert api.get(f"/app/{app}/msg/{sent['id']}").json() == sent
+    assert api.get(f"/app/{app}/msg").json()["data"] == [sent]
+    assert api.send(app, eventId="e-1", tags=["other"])["tags"] == sent["tags"], "the first answer"
+    assert b"b/2" not in hook.wait()[0].body
+    assert "tags" not in api.send(app) and "tags" not in api.send(app, tags=[]) and "tags" not in api.send(app, tags=None)
+    many = [str(n) for n in range(6)]
+    for wrong in (many, ["a b"], ["x" * 129], [""], ["a:b"], [1], "a"):
+        assert_invalid(api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}, "tags": wrong}))
+    assert len(api.send(app, tags=many[:5])["tags"]) == 5
+
+
 def test_the_payload_may_be_called_data(api):
     app = api.app()["id"]
     response = api.post(f"/app/{app}/msg", {"eventType": "a.b", "data": {"x": 1}})

@@ -24,7 +24,7 @@ def fill(api, hook, messages=3000):
     )
     for _ in range(messages // 1000):
         api.batch(app, [{"eventType": "a.b", "payload": {"n": n}, "eventId": None} for n in range(1000)])
-    named = api.send(app, "a.b", eventId="named", channels=["x"])["id"]
+    named = api.send(app, "a.b", eventId="named", channels=["x"], tags=["spring/2", "b"])["id"]
     repeated = api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}}, headers={"idempotency-key": "k"})
     hook.wait(messages + 2, 60)
     hook.answer = lambda _: Answer(500, body="ü\0".encode())

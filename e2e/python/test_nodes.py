@@ -1,6 +1,6 @@
 """Several nodes on one PostgreSQL: they are one server to their users, and the loss of one is noticed by nobody.
 
-NODE_ROUNDS sets the number of kills (default 2).
+NODE_ROUNDS sets the number of kills (default 2). STRICT=1 allows no more time than is promised.
 """
 
 import os
@@ -19,14 +19,15 @@ import pytest
 
 from support.api import eventually, iso
 from support.nodes import Producer, all_arrived, cluster
+from support.promises import within
 from support.receiver import Answer
 from support.server import free_port
 
 ROUNDS = int(os.environ.get("NODE_ROUNDS", "2"))
 # A node that is lost is noticed, and its work taken over, within this time.
-TAKEOVER = 40.0
+TAKEOVER = within(15, 40)
 # A change on one node counts on the others within a second; a busy machine may take longer.
-SOON = 15.0
+SOON = within(1, 15)
 
 
 def test_nodes_that_start_at_once_share_everything(new_node, database, hook):
@@ -244,7 +245,7 @@ def test_a_node_that_stops_hands_its_work_over_at_once(new_node, database, hook)
     assert nodes[0].stop() == 0
     hook.answer = lambda _: Answer()
     # Sooner than the others would notice its loss.
-    all_arrived(hook, sent, 9)
+    all_arrived(hook, sent, within(5, 9))
     hook.stays_at(10)
 
 

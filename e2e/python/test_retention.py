@@ -37,7 +37,7 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
         api.endpoint(app, hook.url)
     five = api.send(ordinary, payloadRetentionPeriod=5)["id"]
     ninety = api.send(ordinary)["id"]
-    twenty = api.send(short)["id"]
+    twenty = api.send(short, tags=["spring"])["id"]
     attempts = {}
     for app, message in ((ordinary, five), (ordinary, ninety), (short, twenty)):
         attempts[message] = api.attempts(app, message)[0]["id"]
@@ -61,6 +61,7 @@ def test_payloads_and_attempts_expire_by_message_application_and_default(new_ser
     later(server, 31)
     eventually(lambda: api.get(f"/app/{short}/msg/{twenty}").status_code == 404, 90, "a message's row did not go")
     assert api.get(f"/app/{short}/msg").json()["data"] == []
+    assert api.get(f"/app/{short}/msg", tag="spring").json()["data"] == []
     assert payload(ordinary, ninety) == kept
 
     later(server, 91)

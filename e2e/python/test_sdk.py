@@ -198,10 +198,10 @@ def test_secret_rotation_keeps_both_secrets_valid(sdk, app, endpoint, hook):
 def test_a_message_is_delivered_and_every_view_shows_it(sdk, app, endpoint, hook):
     out = sdk.message.create(
         app.id,
-        message(event_id="lesson-1", channels=["room-1"]),
+        message(event_id="lesson-1", channels=["room-1"], tags=["spring/2"]),
         options("message", "MessageCreateOptions", with_content=True),
     )
-    assert out.payload == {"number": 1} and out.event_id == "lesson-1"
+    assert out.payload == {"number": 1} and out.event_id == "lesson-1" and list(out.tags) == ["spring/2"]
     request = hook.wait()[0]
     verify(sdk.endpoint.get_secret(app.id, endpoint.id).key, request)
     assert request.id == out.id and json.loads(request.body) == {"number": 1}
@@ -212,6 +212,9 @@ def test_a_message_is_delivered_and_every_view_shows_it(sdk, app, endpoint, hook
         "message", "MessageListOptions", with_content=True, event_types=["lesson.started", "x"], channel="room-1"
     )
     assert [m.id for m in sdk.message.list(app.id, listing).data] == [out.id]
+    for tag, found in (("spring/2", [out.id]), ("spring", [])):
+        tagged = options("message", "MessageListOptions", tag=tag)
+        assert [m.id for m in sdk.message.list(app.id, tagged).data] == found
 
     attempts = eventually(lambda: sdk.message_attempt.list_by_msg(app.id, out.id).data)
     assert [(a.status, a.response_status_code, a.endpoint_id) for a in attempts] == [

@@ -34,6 +34,12 @@ def test_a_confirmation_is_recorded_and_ends_with_another_address_or_a_wider_sel
         # Agreed to together with the change, or afterwards.
         made = api.patch(path, {"studentDataConfirmedBy": ""}).json()["studentData"]
         assert made["current"] is True and made["confirmedBy"] == "the operator"
+    # An expression where there was none takes away only; another one, or none any more, may let more out.
+    api.patch(path, {"filter": ".a", "transform": "{a}"})
+    assert agreed(api, app, endpoint)["current"] is True
+    for wider in ({"filter": ".b"}, {"filter": None}, {"transform": "."}, {"transform": None}):
+        assert api.patch(path, wider).json()["studentData"]["current"] is False, wider
+        api.patch(path, {"studentDataConfirmedBy": ""})
     both = api.patch(path, {"url": hook.url, "studentDataConfirmedBy": "Ben Example"}).json()["studentData"]
     assert both["current"] is True and both["confirmedBy"] == "Ben Example"
     assert "studentData" not in api.patch(path, {"studentDataConfirmedBy": None}).json()

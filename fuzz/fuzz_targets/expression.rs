@@ -50,6 +50,7 @@ fn tried(source: &str, payload: &[u8]) {
         event_type: EventTypeName::new("track.started").unwrap(),
         event_id: None,
         channels: Default::default(),
+        tags: Default::default(),
         order_key: None,
         created_at: Timestamp::default(),
     };

@@ -36,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
         event_type,
         event_id: Uid::new("e-1").ok(),
         channels: Default::default(),
+        tags: Default::default(),
         order_key: None,
         created_at: Timestamp::default(),
     };

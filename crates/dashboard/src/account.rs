@@ -1,14 +1,21 @@
-//! A user's own page: their password, their sessions, their roles.
+//! A user's own page: their password, their sessions, their roles; and the page on which whoever forgot their password
+//! chooses a new one.
 
 use crate::{
-    form::Form,
+    Dashboard,
+    door::CameFrom,
+    form::{Form, Query},
     page::{Answer, Frame, Page, PageError, go, in_words, is_about_input, problem_of, show as render},
-    session::Visitor,
+    session::{Reach, Visitor},
+    sign_in::{begin, may_try},
     words::count,
 };
 use askama::Template;
-use axum::response::IntoResponse;
+use axum::{Extension, extract::State, response::IntoResponse};
 use domain::User;
+use http::StatusCode;
+use service::ServiceError;
+use std::sync::Arc;
 
 #[derive(Template, Default)]
 #[template(path = "account.html")]
@@ -80,4 +87,41 @@ pub(crate) async fn sign_out_elsewhere(visitor: Visitor) -> Answer {
     let ended = visitor.service().sign_out_elsewhere(visitor.session()).await?;
     visitor.say(format!("{} ended.", count(ended as usize, "session")));
     Ok(go("/account"))
+}
+
+#[derive(Template)]
+#[template(path = "reset.html")]
+struct ResetPage {
+    frame: Frame,
+    key: String,
+    email: String,
+    problem: String,
+}
+
+async fn reset_page(dashboard: &Dashboard, key: &str, problem: String) -> Result<ResetPage, PageError> {
+    let user = dashboard.service.password_reset(key).await?.ok_or(PageError::NoReset)?;
+    Ok(ResetPage { frame: Frame::outside("Choose a new password"), key: key.to_owned(), email: user.email, problem })
+}
+
+/// The link leads here. Looking does not use it up.
+pub(crate) async fn choose_password(State(dashboard): State<Arc<Dashboard>>, Query(query): Query) -> Page {
+    render(&reset_page(&dashboard, query.get("key"), String::new()).await?)
+}
+
+pub(crate) async fn reset_password(
+    State(dashboard): State<Arc<Dashboard>>,
+    Extension(from): Extension<CameFrom>,
+    Form(form): Form,
+) -> Answer {
+    may_try(&dashboard, &from)?;
+    let key = form.get("key");
+    match dashboard.service.reset_password(key, form.raw("password")).await {
+        Ok(session) => Ok(begin(&dashboard, &session, Reach::Ours, "/")),
+        Err(e) if is_about_input(&e) => {
+            let page = reset_page(&dashboard, key, in_words(&e)).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, render(&page)?).into_response())
+        }
+        Err(ServiceError::NotFound(_)) => Err(PageError::NoReset),
+        Err(e) => Err(e.into()),
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     page::PageError,
     session::{Found, REFRESH, Said, key_in},
 };
+use askama::Template;
 use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::Next,
@@ -37,6 +38,8 @@ pub(crate) async fn guard(State(dashboard): State<Arc<Dashboard>>, mut request: 
     let is_portal_door = request.uri().path() == "/portal";
     let (found, response) = if changes(request.method()) && !ours(request.headers()) {
         (None, PageError::Foreign.page())
+    } else if let Some(corner) = corner(&request, dashboard.secure) {
+        (None, corner)
     } else {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         let from = came_from(peer, request.headers(), &dashboard.trusted_proxies);
@@ -76,6 +79,34 @@ impl Dashboard {
         HeaderValue::from_str(&format!("{POLICY} {ancestors}"))
             .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
     }
+}
+
+/// A page that leads to itself.
+#[derive(Template)]
+#[template(path = "corner.html")]
+struct Corner {
+    here: String,
+}
+
+/// Our cookie stays at home when a link on another site is followed, so whoever follows one would look signed out. They get
+/// a page of ours that leads to the same address: from there, the cookie comes along. Only once: the second request says
+/// that it comes from us.
+fn corner(request: &Request, secure: bool) -> Option<Response> {
+    let headers = request.headers();
+    let says = |name, what| headers.get(name).is_some_and(|v: &HeaderValue| v == what);
+    let from_elsewhere = says("sec-fetch-site", "cross-site") || says("sec-fetch-site", "same-site");
+    let followed = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    let uri = request.uri();
+    // These need no session; and the portal's key is behind the hash sign, which would get lost.
+    let open = ["/sign-in", "/portal", "/catalogue/", "/reset"].iter().any(|door| uri.path().starts_with(door));
+    let here = uri.path_and_query()?.as_str();
+    // Two slashes would lead to another host.
+    let leads_here = here.starts_with('/') && !here.starts_with("//") && !here.starts_with("/\\");
+    let needed = request.method() == Method::GET && from_elsewhere && followed && !open && leads_here;
+    if !needed || key_in(headers, secure).is_some() {
+        return None;
+    }
+    Some(axum::response::Html(Corner { here: here.to_owned() }.render().ok()?).into_response())
 }
 
 fn changes(method: &Method) -> bool {
@@ -152,6 +183,34 @@ mod tests {
         assert!(!ours(&with(&[("origin", "http://b"), ("host", "a")])));
         assert!(!ours(&with(&[("origin", "null"), ("host", "a")])));
         assert!(!ours(&with(&[])));
+    }
+
+    fn arriving(path: &str, pairs: &[(&'static str, &'static str)]) -> Request {
+        let mut request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+        *request.headers_mut() = with(pairs);
+        request
+    }
+
+    #[test]
+    fn who_follows_a_link_from_elsewhere_is_led_around_the_corner_once() {
+        const FOLLOWED: [(&str, &str); 3] =
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let turns =
+            |path: &str, pairs: &[(&'static str, &'static str)]| corner(&arriving(path, pairs), false).is_some();
+        assert!(turns("/applications/app_1?a=1", &FOLLOWED));
+        assert!(turns("/invitation?key=x", &FOLLOWED), "whoever is signed in may join as who they are");
+        for door in ["/portal", "/sign-in/provider/return?code=1", "/reset?key=x", "//elsewhere.example/"] {
+            assert!(!turns(door, &FOLLOWED), "{door}");
+        }
+        let from_us = [("sec-fetch-site", "same-origin"), FOLLOWED[1], FOLLOWED[2]];
+        let by_hand = [("sec-fetch-site", "none"), FOLLOWED[1], FOLLOWED[2]];
+        let framed = [FOLLOWED[0], FOLLOWED[1], ("sec-fetch-dest", "iframe")];
+        let with_cookie = [FOLLOWED[0], FOLLOWED[1], FOLLOWED[2], ("cookie", "schoolbell_session=x")];
+        for pairs in [&from_us[..], &by_hand, &framed, &with_cookie, &[]] {
+            assert!(!turns("/applications", pairs), "{pairs:?}");
+        }
+        let text = Corner { here: "/a?b=\"><script>".to_owned() }.render().unwrap();
+        assert!(!text.contains("<script>"), "{text}");
     }
 
     #[test]

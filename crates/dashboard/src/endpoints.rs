@@ -6,6 +6,7 @@ use crate::{
     events::{Group, catalogue, grouped},
     form::{Fields, Form, Query, link},
     health,
+    more::{self, More},
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
     session::Visitor,
     student_data::{Asked, agreed},
@@ -119,6 +120,10 @@ struct NewPage {
     url: String,
     description: String,
     events: Vec<String>,
+    /// What else was set, as it was typed.
+    more: More,
+    /// Whether expressions may be written.
+    may_filter: bool,
     groups: Vec<Group>,
     total: usize,
     /// Whether nothing is sent while nothing is ticked.
@@ -147,7 +152,7 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
     let events = form.all("event");
     let asked = match step {
         Step::Review => {
-            let disclosure = visitor.service().disclosure_of_new(scope, change(form)).await?;
+            let disclosure = visitor.service().disclosure_of_new(scope, change(form)?).await?;
             disclosure.is_asked().then(|| Asked::of(disclosure, form))
         }
         Step::Address | Step::Events => None,
@@ -162,6 +167,8 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
         total: types.len(),
         only_selected: service::platform::about(app).defaults.options.only_selected,
         handshake: form.get("handshake").to_owned(),
+        more: More::of(form),
+        may_filter: visitor.can(Capability::ManageTransformations),
         events,
         asked,
         url_problem: String::new(),
@@ -171,13 +178,22 @@ async fn new_page(visitor: &Visitor, scope: &AppScope, form: &Fields, step: Step
 }
 
 /// What the form says so far. What it does not say is as the application's platform has it.
-fn change(form: &Fields) -> EndpointChange {
+fn change(form: &Fields) -> Result<EndpointChange, ServiceError> {
     let events = form.all("event");
-    EndpointChange {
+    let more = understood(form)?;
+    Ok(EndpointChange {
         url: Some(form.get("url").to_owned()),
         event_types: if events.is_empty() { Patch::Keep } else { Patch::Set(events) },
+        channels: more.channels.map_or(Patch::Keep, Patch::Set),
+        throttle_rate: more.throttle_rate.map_or(Patch::Keep, Patch::Set),
+        headers: more.headers,
+        extras: more.extras,
         ..EndpointChange::default()
-    }
+    })
+}
+
+fn understood(form: &Fields) -> Result<more::Settings, ServiceError> {
+    More::of(form).understood().map_err(|problem| ServiceError::invalid(&["body"], problem))
 }
 
 pub(crate) async fn new(visitor: Visitor, Path(app): Path<String>) -> Page {
@@ -205,6 +221,21 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         page.url_problem = in_words(&e);
         return Ok(show(&page)?.into_response());
     }
+    // What else was set is looked at before the next step too.
+    if wanted != Step::Address {
+        let looked_at = match change(&form) {
+            Ok(change) => visitor.service().disclosure_of_new(&scope, change).await.map(|_| ()),
+            Err(e) => Err(e),
+        };
+        match looked_at {
+            Err(e) if is_about_input(&e) => {
+                let mut page = new_page(&visitor, &scope, &form, Step::Address).await?;
+                page.problem = in_words(&e);
+                return Ok(show(&page)?.into_response());
+            }
+            looked_at => looked_at?,
+        }
+    }
     if form.get("go") != "create" {
         return Ok(show(&new_page(&visitor, &scope, &form, wanted).await?)?.into_response());
     }
@@ -216,22 +247,23 @@ pub(crate) async fn step(visitor: Visitor, Path(app): Path<String>, Form(form): 
         }
     }
     let events = form.all("event");
+    let more = understood(&form)?;
     let input = EndpointInput {
         url: form.get("url").to_owned(),
         description: form.get("description").to_owned(),
         uid: None,
         disabled: false,
         event_types: (!events.is_empty()).then_some(events),
-        channels: None,
-        throttle_rate: None,
+        channels: more.channels,
+        throttle_rate: more.throttle_rate,
         secret: None,
         metadata: BTreeMap::new(),
         version: 1,
-        headers: None,
+        headers: more.headers,
         extras: EndpointExtras {
             student_data: agreed,
             handshake: Patch::replace(form.some("handshake")),
-            ..EndpointExtras::default()
+            ..more.extras
         },
     };
     match visitor.service().create_endpoint(&scope, input).await {

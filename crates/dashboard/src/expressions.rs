@@ -6,6 +6,7 @@ use crate::{
     form::{Fields, Form, Query},
     page::{Answer, Frame, Page, go, in_words, is_about_input, problem_of, show as render},
     session::Visitor,
+    student_data::{Asked, agreed},
     words::pretty,
 };
 use askama::Template;
@@ -81,6 +82,8 @@ struct ExpressionsPage {
     payload_problem: String,
     problem: String,
     tried: Option<Tried>,
+    /// What is asked before more may leave.
+    asked: Option<Asked>,
 }
 
 async fn page(
@@ -117,6 +120,7 @@ async fn page(
         payload_problem: String::new(),
         problem: String::new(),
         tried: None,
+        asked: None,
     })
 }
 
@@ -158,7 +162,17 @@ pub(crate) async fn run(visitor: Visitor, Path((app, endpoint)): At, Form(form):
                 transform: expression(&form, "transform"),
                 ..EndpointExtras::default()
             };
-            let change = EndpointChange { extras, ..EndpointChange::default() };
+            let mut change = EndpointChange { extras, ..EndpointChange::default() };
+            change.extras.student_data = agreed(&form);
+            // Another expression may let more out than somebody agreed to.
+            let stands = e.options.student_data.as_ref().is_some_and(|given| !given.outdated);
+            if stands
+                && change.extras.student_data == Patch::Keep
+                && let Ok(Some(more)) = visitor.service().disclosure_after(&scope, &endpoint, change.clone()).await
+            {
+                page.asked = Some(Asked::of(more, &form));
+                return Ok(render(&page)?.into_response());
+            }
             match visitor.service().patch_endpoint(&scope, &endpoint, change).await {
                 Ok(_) => {
                     visitor.say("Filter and transform were saved. The next try uses them.");

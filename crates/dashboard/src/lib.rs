@@ -22,6 +22,7 @@ mod form;
 mod health;
 mod logs;
 mod messages;
+mod more;
 mod page;
 mod people;
 mod period;
@@ -100,6 +101,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/sign-in/provider/return", get(sign_in::come_back))
         .route("/invitation", get(people::welcome).post(people::accept))
         .route("/invitation/join", post(people::join))
+        .route("/reset", get(account::choose_password).post(account::reset_password))
         .route("/account", get(account::show))
         .route("/account/password", post(account::change_password))
         .route("/account/sign-out-elsewhere", post(account::sign_out_elsewhere))
@@ -107,6 +109,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route("/settings/operator", get(people::new_operator).post(people::create_operator))
         .route("/settings/people", get(people::all).post(people::invite_operator))
         .route("/settings/people/{user}", get(people::user).post(people::change_user))
+        .route("/settings/people/{user}/reset", get(people::confirm_reset).post(people::reset))
         .route("/settings/people/{user}/delete", get(people::confirm_delete).post(people::delete))
         .route("/settings/invitations/{invitation}/withdraw", post(people::withdraw))
         .route("/settings/tokens", get(settings::tokens).post(settings::create_token))
@@ -131,6 +134,7 @@ pub fn routes(dashboard: Arc<Dashboard>) -> Router {
         .route(&app("/settings/endpoints"), get(endpoint_defaults::edit).post(endpoint_defaults::save))
         .route(&app("/delete"), get(applications::confirm_delete).post(applications::delete))
         .route(&app("/endpoints/new"), get(endpoints::new).post(endpoints::step))
+        .route(&app("/recipients"), get(student_data::recipients))
         .route(&app("/messages"), get(messages::list))
         .route(&app("/messages/{message}"), get(messages::show))
         .route(&app("/messages/{message}/resend"), post(messages::resend))

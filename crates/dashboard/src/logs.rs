@@ -75,6 +75,8 @@ struct LogsPage {
     rows: Vec<Row>,
     status: String,
     event: String,
+    channel: String,
+    tag: String,
     types: Vec<String>,
     period: Period,
     problem: String,
@@ -94,7 +96,8 @@ pub(crate) async fn show_logs(
     let scope = service.open(&visitor.actor, &app).await?;
     let e = service.endpoint(&scope, &endpoint).await?;
     let cursor = cursor(&query);
-    let (status, event) = (query.get("status").to_owned(), query.get("event").to_owned());
+    let text = |name| query.get(name).to_owned();
+    let (status, event, channel, tag) = (text("status"), text("event"), text("channel"), text("tag"));
     let standing = match status.as_str() {
         "waiting" => Some(Standing::Open),
         "delivered" => Some(Standing::Delivered),
@@ -103,7 +106,11 @@ pub(crate) async fn show_logs(
         _ => None,
     };
     let period = Period::read(&query, now);
-    let of = MessagesOf { event_types: query.some("event").into_iter().collect(), channel: None };
+    let of = MessagesOf {
+        event_types: query.some("event").into_iter().collect(),
+        channel: query.some("channel"),
+        tag: query.some("tag"),
+    };
     let window = period.window(PAGE, cursor.clone(), now);
     let mut problem = period.problem.to_owned();
     let found = match service.deliveries_to(&scope, &e, &window, standing, &of).await {
@@ -121,7 +128,8 @@ pub(crate) async fn show_logs(
     let to = |name, at: Option<Ksuid>| {
         let Some(at) = at else { return String::new() };
         let at = MessageId(at).to_string();
-        link(&here, &[("status", &status), ("event", &event), when, from, until, (name, &at)])
+        let (event, channel, tag) = (("event", event.as_str()), ("channel", channel.as_str()), ("tag", tag.as_str()));
+        link(&here, &[("status", &status), event, channel, tag, when, from, until, (name, &at)])
     };
     let app = app_path(scope.application());
     show(&LogsPage {
@@ -131,9 +139,11 @@ pub(crate) async fn show_logs(
         partial: found.next.is_some() && found.items.len() < PAGE,
         rows: found.items.iter().map(|d| Row::of(d, &app, now)).collect(),
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
-        filtered: standing.is_some() || !event.is_empty() || !period.is_any() || cursor.is_some(),
+        filtered: standing.is_some() || !of.is_all() || !period.is_any() || cursor.is_some(),
         status,
         event,
+        channel,
+        tag,
         problem,
         period,
         head,

@@ -25,6 +25,7 @@ struct Row {
     event_type: String,
     event_id: String,
     channels: Vec<String>,
+    tags: Vec<String>,
     when: When,
 }
 
@@ -36,6 +37,7 @@ struct ListPage {
     rows: Vec<Row>,
     event: String,
     channel: String,
+    tag: String,
     find: String,
     problem: String,
     channel_problem: String,
@@ -70,12 +72,21 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     if problem.is_empty() {
         problem = period.problem.to_owned();
     }
-    let (event, channel) = (query.get("event").to_owned(), query.get("channel").to_owned());
-    let of = MessagesOf { event_types: query.some("event").into_iter().collect(), channel: query.some("channel") };
+    let text = |name| query.get(name).to_owned();
+    let (event, channel, tag) = (text("event"), text("channel"), text("tag"));
+    let of = MessagesOf {
+        event_types: query.some("event").into_iter().collect(),
+        channel: query.some("channel"),
+        tag: query.some("tag"),
+    };
     let window = period.window(PAGE, cursor.clone(), now);
     let messages = match visitor.service().search_messages(&scope, &window, &of).await {
         Err(e) if is_about_input(&e) => {
-            channel_problem = if query.get("channel").is_empty() { String::new() } else { in_words(&e) };
+            channel_problem = if query.get("channel").is_empty() || !query.get("tag").is_empty() {
+                String::new()
+            } else {
+                in_words(&e)
+            };
             problem = in_words(&e);
             Looked { items: Vec::new(), next: None }
         }
@@ -90,6 +101,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
             event_type: m.meta.event_type.to_string(),
             event_id: m.meta.event_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             channels: m.meta.channels.iter().map(ToString::to_string).collect(),
+            tags: m.meta.tags.iter().map(ToString::to_string).collect(),
             when: When::new(m.meta.created_at, now),
         })
         .collect();
@@ -99,7 +111,7 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     let to = |name, at: Option<Ksuid>| {
         let Some(at) = at else { return String::new() };
         let at = MessageId(at).to_string();
-        link(&here, &[("event", &event), ("channel", &channel), when, from, until, (name, &at)])
+        link(&here, &[("event", &event), ("channel", &channel), ("tag", &tag), when, from, until, (name, &at)])
     };
     let page = ListPage {
         frame: Frame::of(&visitor, app, Room::Messages, "Messages"),
@@ -112,9 +124,10 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         channel_problem,
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         path: here.clone(),
-        filtered: !event.is_empty() || !channel.is_empty() || !period.is_any() || cursor.is_some(),
+        filtered: !event.is_empty() || !channel.is_empty() || !tag.is_empty() || !period.is_any() || cursor.is_some(),
         event: event.clone(),
         channel: channel.clone(),
+        tag: tag.clone(),
         period: period.clone(),
         app: app.id.to_string(),
     };
@@ -148,6 +161,8 @@ struct ShowPage {
     event_id: String,
     order_key: String,
     channels: Vec<String>,
+    /// With where all that have it are listed.
+    tags: Vec<(String, String)>,
     when: When,
     payload: Option<String>,
     deliveries: Vec<Delivery>,
@@ -196,6 +211,7 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
         event_id: m.meta.event_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         order_key: m.meta.order_key.as_ref().map(ToString::to_string).unwrap_or_default(),
         channels: m.meta.channels.iter().map(ToString::to_string).collect(),
+        tags: m.meta.tags.iter().map(|t| (t.to_string(), link(&here, &[("tag", t.as_str())]))).collect(),
         when: When::new(m.meta.created_at, now),
         payload: m.payload.as_deref().map(pretty),
         deliveries,

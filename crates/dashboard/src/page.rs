@@ -192,6 +192,8 @@ pub(crate) enum PageError {
     PortalClosed,
     /// An invitation that does not work any more.
     NoInvitation,
+    /// A link to a new password that does not work any more.
+    NoReset,
     /// Another site sent the form.
     Foreign,
     /// More than a form may hold.
@@ -236,6 +238,12 @@ impl PageError {
                 "This invitation does not work any more",
                 "It was used already, has ended, or was withdrawn.".to_owned(),
                 "Ask whoever invited you for a new one.",
+            ),
+            Self::NoReset => (
+                StatusCode::NOT_FOUND,
+                "This link does not work any more",
+                "It was used already, has ended, or there is a newer one.".to_owned(),
+                "Ask whoever runs this server for a new one.",
             ),
             Self::Foreign => (
                 StatusCode::FORBIDDEN,

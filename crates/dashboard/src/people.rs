@@ -75,6 +75,8 @@ struct UserPage {
     since: When,
     /// Where what they did is listed.
     log: String,
+    /// A link to a new password, shown this once.
+    link: String,
 }
 
 #[derive(Template, Default)]
@@ -254,6 +256,10 @@ pub(crate) async fn change_role(
 
 pub(crate) async fn user(visitor: Visitor, Path(user): Path<String>) -> Page {
     let user = visitor.service().user(&visitor.actor, &user).await?;
+    user_page(&visitor, user, String::new()).await
+}
+
+async fn user_page(visitor: &Visitor, user: User, new_link: String) -> Page {
     let mut roles = Vec::new();
     for (app, role) in &user.roles {
         let app: &ApplicationId = app;
@@ -263,10 +269,11 @@ pub(crate) async fn user(visitor: Visitor, Path(user): Path<String>) -> Page {
         }
     }
     render(&UserPage {
-        frame: Frame::new(&visitor, user.name.as_str()).below("People", "/settings/people"),
+        frame: Frame::new(visitor, user.name.as_str()).below("People", "/settings/people"),
         path: format!("/settings/people/{}", user.id),
         roles,
-        myself: is_me(&visitor, user.id),
+        link: new_link,
+        myself: is_me(visitor, user.id),
         provider: user.subject.as_ref().map(|s| s.issuer.clone()).unwrap_or_default(),
         since: When::new(user.created_at, visitor.now()),
         log: link("/settings/audit", &[("actor", &user.email)]),
@@ -288,6 +295,37 @@ pub(crate) async fn change_user(visitor: Visitor, Path(user): Path<String>, Form
         Err(e) => return Err(e.into()),
     }
     Ok(go(&format!("/settings/people/{user}")))
+}
+
+pub(crate) async fn confirm_reset(visitor: Visitor, Path(user): Path<String>) -> Page {
+    let user = visitor.service().user(&visitor.actor, &user).await?;
+    render(&ConfirmPage {
+        frame: Frame::new(&visitor, format!("Let {} choose a new password?", user.name))
+            .below("People", "/settings/people"),
+        text: vec![
+            format!(
+                "You get a link for {} ({}) that works once, within 24 hours. Nothing is sent: hand it on yourself.",
+                user.name, user.email
+            ),
+            "They are signed out everywhere now. The present password works until the link is used.".to_owned(),
+        ],
+        action: format!("/settings/people/{}/reset", user.id),
+        button: "Sign out and make link".to_owned(),
+        back: format!("/settings/people/{}", user.id),
+        dangerous: false,
+    })
+}
+
+/// The link is shown in the answer itself: it is stored nowhere, so no other page could show it.
+pub(crate) async fn reset(visitor: Visitor, Path(user): Path<String>) -> Answer {
+    match visitor.service().create_password_reset(&visitor.actor, &user).await {
+        Ok((user, link)) => Ok(user_page(&visitor, user, link).await?.into_response()),
+        Err(e) if is_about_input(&e) => {
+            visitor.complain(in_words(&e));
+            Ok(go(&format!("/settings/people/{user}")))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 pub(crate) async fn confirm_delete(visitor: Visitor, Path(user): Path<String>) -> Page {

@@ -18,7 +18,7 @@ pub(crate) const REFRESH: &str = "x-refresh";
 /// Where a cookie may be sent along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reach {
-    /// From our own pages, and from links to us. (Forms of other sites are refused by what browsers say about them.)
+    /// From our own pages alone. Who follows a link from elsewhere is led once around our own corner (`door`).
     Ours,
     /// In frames of other sites too, each with a jar of its own: only for portals, only with https.
     Frames,
@@ -29,7 +29,7 @@ pub(crate) fn cookie(id: &str, seconds: u64, secure: bool, reach: Reach) -> Stri
     let name = if secure { HOST_COOKIE } else { COOKIE };
     let reach = match (reach, secure) {
         (Reach::Frames, true) => "SameSite=None; Partitioned",
-        _ => "SameSite=Lax",
+        _ => "SameSite=Strict",
     };
     let secure = if secure { "; Secure" } else { "" };
     format!("{name}={id}; Path=/; HttpOnly; {reach}; Max-Age={seconds}{secure}")
@@ -157,11 +157,12 @@ mod tests {
     fn cookies_are_for_us_alone_unless_a_portal_is_framed_over_https() {
         assert_eq!(
             cookie("x", 60, true, Reach::Ours),
-            "__Host-schoolbell_session=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure"
+            "__Host-schoolbell_session=x; Path=/; HttpOnly; SameSite=Strict; Max-Age=60; Secure"
         );
         let framed = cookie("x", 60, true, Reach::Frames);
         assert!(framed.contains("SameSite=None; Partitioned") && framed.ends_with("; Secure"));
-        assert!(cookie("x", 60, false, Reach::Frames).contains("schoolbell_session=x; Path=/; HttpOnly; SameSite=Lax"));
+        let unsafe_frame = cookie("x", 60, false, Reach::Frames);
+        assert!(unsafe_frame.contains("schoolbell_session=x; Path=/; HttpOnly; SameSite=Strict"));
     }
 
     #[test]

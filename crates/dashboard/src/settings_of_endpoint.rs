@@ -335,7 +335,7 @@ pub(crate) fn words_in(text: &str) -> Vec<String> {
 }
 
 /// A number, nothing, or a complaint.
-fn number(text: &str) -> Result<Patch<u16>, String> {
+pub(crate) fn number(text: &str) -> Result<Patch<u16>, String> {
     if text.is_empty() {
         return Ok(Patch::Clear);
     }

@@ -1,10 +1,12 @@
-//! What leaves about people and who agreed to that: the question in forms, and the page of one endpoint.
+//! What leaves about people and who agreed to that: the question in forms, the page of one endpoint, and who gets what of an
+//! application.
 
 use crate::{
     endpoint::{Head, address, frame, path},
+    endpoints::listens_to,
     events::by_class,
     form::{Fields, Form},
-    page::{Answer, Frame, Page, go, in_words, is_about_input, show as render},
+    page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show as render},
     session::Visitor,
     words::When,
 };
@@ -143,4 +145,55 @@ pub(crate) async fn save(visitor: Visitor, Path((app, endpoint)): Path<(String, 
     let mut page = page(&visitor, &scope, &e, &form).await?;
     page.problem = problem;
     Ok(render(&page)?.into_response())
+}
+
+/// Somebody who gets something.
+struct Recipient {
+    host: String,
+    address: String,
+    path: String,
+    purpose: String,
+    on: bool,
+    events: String,
+    fields: Vec<(&'static str, Vec<String>)>,
+    silent: usize,
+    consent: ConsentShown,
+}
+
+#[derive(Template)]
+#[template(path = "recipients.html")]
+struct RecipientsPage {
+    frame: Frame,
+    application: String,
+    may_manage: bool,
+    rows: Vec<Recipient>,
+}
+
+/// Who gets what of an application: one page for whoever asks, to be read, printed or handed on.
+pub(crate) async fn recipients(visitor: Visitor, Path(app): Path<String>) -> Page {
+    let scope = visitor.service().open(&visitor.actor, &app).await?;
+    let now = visitor.now();
+    let found = visitor.service().disclosures(&scope).await?;
+    let rows = found.into_iter().map(|(e, disclosure)| {
+        let consent = ConsentShown::of(&disclosure, &e, now);
+        let asked = Asked::of(disclosure, &Fields::default());
+        Recipient {
+            host: asked.recipient,
+            address: address(&e),
+            path: path(scope.application(), &e),
+            purpose: e.description.clone(),
+            on: e.disabled.is_none(),
+            events: listens_to(&e),
+            fields: asked.fields,
+            silent: asked.silent,
+            consent,
+        }
+    });
+    let app = scope.application();
+    render(&RecipientsPage {
+        frame: Frame::of(&visitor, app, Room::Endpoints, "Who gets student data").below("Endpoints", app_path(app)),
+        application: app.name.clone(),
+        may_manage: visitor.can(Capability::ManageEndpoint),
+        rows: rows.collect(),
+    })
 }

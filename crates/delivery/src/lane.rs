@@ -326,6 +326,7 @@ mod tests {
             event_type: EventTypeName::new("x").unwrap(),
             event_id: None,
             channels: Default::default(),
+            tags: Default::default(),
             order_key: None,
             created_at: at(0),
         };

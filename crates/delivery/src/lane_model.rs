@@ -111,6 +111,7 @@ fn leased(id: u64, fresh: bool, seat: Option<Seat>) -> Leased {
         event_type: EventTypeName::new("x").unwrap(),
         event_id: None,
         channels: Default::default(),
+        tags: Default::default(),
         order_key: None,
         created_at: Timestamp::default(),
     };

@@ -119,6 +119,8 @@ words! {
         UserDeleted = "user.deleted", "Removed a user";
         /// A password was changed.
         PasswordChanged = "user.password_changed", "Changed a password";
+        /// An operator made a link to a new password.
+        PasswordResetCreated = "user.password_reset_created", "Let somebody choose a new password";
         /// Alerts were put away.
         AlertDismissed = "alert.dismissed", "Dismissed an alert";
     }

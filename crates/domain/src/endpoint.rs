@@ -234,7 +234,19 @@ impl Endpoint {
     }
     /// Whether it sends elsewhere, or more, than it did before a change: then whoever agreed to that did not agree to this.
     pub fn reaches_further_than(&self, before: &Self) -> bool {
-        self.url != before.url || self.selects_more_than(before) || is_wider(&self.channels, &before.channels)
+        self.url != before.url
+            || self.selects_more_than(before)
+            || is_wider(&self.channels, &before.channels)
+            || self.may_show_more_than(before)
+    }
+    /// Whether expressions or the format may let out what they kept back. What an expression says is not looked into: another
+    /// one may let more out. One where there was none takes away only.
+    fn may_show_more_than(&self, before: &Self) -> bool {
+        let (now, then) = (&self.options, &before.options);
+        let is_other = |now: &Option<String>, then: &Option<String>| then.is_some() && now != then;
+        is_other(&now.filter, &then.filter)
+            || is_other(&now.transform, &then.transform)
+            || (then.format == Format::Thin && now.format != Format::Thin)
     }
     fn selects_more_than(&self, before: &Self) -> bool {
         match (&self.event_types, &before.event_types) {
@@ -342,6 +354,33 @@ mod tests {
         let mut labelled = endpoint();
         labelled.channels = Some(channels(&["x"]));
         assert!(endpoint().reaches_further_than(&labelled) && !labelled.reaches_further_than(&endpoint()));
+    }
+
+    #[test]
+    fn another_expression_may_let_more_out_a_first_one_does_not() {
+        let with = |filter: Option<&str>, transform: Option<&str>, format| {
+            let mut e = endpoint();
+            e.options.filter = filter.map(str::to_owned);
+            e.options.transform = transform.map(str::to_owned);
+            e.options.format = format;
+            e
+        };
+        let (plain, thin) = (with(None, None, Format::Standard), with(None, None, Format::Thin));
+        let (picky, other) = (with(Some("a"), None, Format::Standard), with(Some("b"), None, Format::Standard));
+        let (small, large) = (with(None, Some("{}"), Format::Standard), with(None, Some("."), Format::Standard));
+        for (now, before, further) in [
+            (&picky, &plain, false),
+            (&plain, &picky, true),
+            (&other, &picky, true),
+            (&picky, &picky, false),
+            (&small, &plain, false),
+            (&plain, &small, true),
+            (&large, &small, true),
+            (&thin, &plain, false),
+            (&plain, &thin, true),
+        ] {
+            assert_eq!(now.reaches_further_than(before), further, "{:?} {:?}", now.options, before.options);
+        }
     }
 
     proptest! {

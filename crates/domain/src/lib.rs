@@ -47,7 +47,7 @@ pub use ids::{
 pub use json::Json;
 pub use key_set::{BodyKey, KeySet};
 pub use message::{Message, MessageMeta};
-pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Uid};
+pub use names::{Channel, EventTypeName, FilterName, NameError, OrderKey, Tag, Uid};
 pub use page::{Cursor, IdRange, Order, PageOf, PageQuery, Pick};
 pub use people::{Grant, Invitation, Role, Subject, User};
 pub use retry::RetrySchedule;

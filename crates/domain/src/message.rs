@@ -2,7 +2,7 @@
 
 use crate::{
     ids::{AppKey, MessageId},
-    names::{Channel, EventTypeName, OrderKey, Uid},
+    names::{Channel, EventTypeName, OrderKey, Tag, Uid},
     time::Timestamp,
 };
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub struct MessageMeta {
     pub event_id: Option<Uid>,
     /// Labels, at most 10.
     pub channels: BTreeSet<Channel>,
+    /// What it is found by, at most 5; endpoints do not select by them.
+    pub tags: BTreeSet<Tag>,
     /// What it is ordered with, on endpoints that keep order.
     pub order_key: Option<OrderKey>,
     /// When it was accepted; the same instant as in the id.

@@ -1,4 +1,4 @@
-//! Names that users choose: uids, event types, channels, order keys. Rules and messages as in Svix's API.
+//! Names that users choose: uids, event types, channels, tags, order keys. Rules and messages as in Svix's API.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
@@ -9,7 +9,7 @@ pub enum NameError {
     /// Nothing there.
     #[error("String must be at least one character")]
     Empty,
-    /// More than 256 characters.
+    /// More characters than such a name may have.
     #[error("String too long")]
     TooLong,
     /// A character outside the alphabet.
@@ -20,23 +20,30 @@ pub enum NameError {
     LooksLikeId,
 }
 
-const PLAIN: &str = r"a-zA-Z0-9\-_.";
-const WIDE: &str = r"a-zA-Z0-9\-_.:+";
+/// What a kind of name is made of, beside letters, digits, `-`, `_` and `.`.
+struct Rule {
+    more: &'static [u8],
+    longest: usize,
+    pattern: &'static str,
+}
 
-fn check(text: &str, wide: bool) -> Result<(), NameError> {
+const PLAIN: Rule = Rule { more: b"", longest: 256, pattern: r"a-zA-Z0-9\-_." };
+const WIDE: Rule = Rule { more: b":+", longest: 256, pattern: r"a-zA-Z0-9\-_.:+" };
+const TAG: Rule = Rule { more: b"/\\#", longest: 128, pattern: r"a-zA-Z0-9\-_./\\#" };
+
+fn check(text: &str, rule: &Rule) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
-    if text.len() > 256 {
+    if text.len() > rule.longest {
         return Err(NameError::TooLong);
     }
-    let fits =
-        |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.') || (wide && matches!(c, b':' | b'+'));
-    if text.bytes().all(fits) { Ok(()) } else { Err(NameError::Alphabet(if wide { WIDE } else { PLAIN })) }
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.') || rule.more.contains(&c);
+    if text.bytes().all(fits) { Ok(()) } else { Err(NameError::Alphabet(rule.pattern)) }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $wide:expr) => {
+    ($(#[$doc:meta])* $name:ident, $rule:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +51,7 @@ macro_rules! name {
         impl $name {
             /// Checks and takes a text.
             pub fn new(text: &str) -> Result<Self, NameError> {
-                check(text, $wide)?;
+                check(text, &$rule)?;
                 Ok(Self(text.into()))
             }
             /// The name as text.
@@ -71,16 +78,17 @@ macro_rules! name {
     };
 }
 
-name!(/** The name that the user gave an application, an endpoint or a message (`eventId`). */ Uid, false);
-name!(/** An event type: words joined by full stops, `track.started`. */ EventTypeName, false);
-name!(/** What a webfilter is asked about: `StudentLoginRequested`, or a name with a full stop. */ FilterName, false);
-name!(/** A label on a message that endpoints can select. `:` and `+` are allowed: `assignment:123`. */ Channel, true);
-name!(/** Messages of one order key reach an ordered endpoint one after the other. */ OrderKey, true);
+name!(/** The name that the user gave an application, an endpoint or a message (`eventId`). */ Uid, PLAIN);
+name!(/** An event type: words joined by full stops, `track.started`. */ EventTypeName, PLAIN);
+name!(/** What a webfilter is asked about: `StudentLoginRequested`, or a name with a full stop. */ FilterName, PLAIN);
+name!(/** A label on a message that endpoints can select. `:` and `+` are allowed: `assignment:123`. */ Channel, WIDE);
+name!(/** What a message is found by; at most 128 characters, `/`, `\` and `#` among them. */ Tag, TAG);
+name!(/** Messages of one order key reach an ordered endpoint one after the other. */ OrderKey, WIDE);
 
 impl Uid {
     /// Checks a uid of an object whose ids start with `prefix`, which a uid must not.
     pub fn checked(text: &str, prefix: &str) -> Result<Self, NameError> {
-        check(text, false)?;
+        check(text, &PLAIN)?;
         if text.starts_with(prefix) { Err(NameError::LooksLikeId) } else { Self::new(text) }
     }
 }
@@ -98,6 +106,9 @@ mod tests {
         assert!(matches!(EventTypeName::new("a b"), Err(NameError::Alphabet(_))));
         assert!(EventTypeName::new("a:b").is_err() && Channel::new("a:b+c").is_ok());
         assert!(EventTypeName::new("é").is_err());
+        assert!(Tag::new(r"course/7\b#x_1.-").is_ok() && Tag::new("a:b").is_err() && Tag::new("").is_err());
+        assert!(Tag::new(&"x".repeat(128)).is_ok());
+        assert_eq!(Tag::new(&"x".repeat(129)), Err(NameError::TooLong));
         assert_eq!(Uid::checked("app_x", "app_"), Err(NameError::LooksLikeId));
         assert!(Uid::checked("app_x", "ep_").is_ok());
     }

@@ -13,6 +13,7 @@ pub(crate) fn meta(event_type: &str) -> MessageMeta {
         event_type: EventTypeName::new(event_type).unwrap(),
         event_id: None,
         channels: Default::default(),
+        tags: Default::default(),
         order_key: None,
         created_at: id.0.timestamp(),
     }

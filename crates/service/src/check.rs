@@ -4,7 +4,7 @@ use crate::{
     error::{Problem, ServiceError},
     patch::Patch,
 };
-use domain::{Channel, EventTypeName, NameError, Uid, ids::IdError};
+use domain::{Channel, EventTypeName, NameError, Tag, Uid, ids::IdError};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,8 @@ use std::{
 const TEXT_MAX: usize = 64 * 1024;
 /// Bytes of metadata as JSON at most.
 const METADATA_MAX: usize = 4096;
+/// Tags of a message at most.
+const TAGS_MAX: usize = 5;
 
 /// Collects the rules that a command breaks.
 pub struct Check {
@@ -114,6 +116,15 @@ impl Check {
         if texts.is_empty() || set.len() > most {
             let msg = "Channels must have at least 1 and at most 10 items, or be set to null.";
             self.fail(&["channels"], msg);
+        }
+        set
+    }
+
+    /// Tags: up to 5; none is as good as absent.
+    pub fn tags(&mut self, texts: &[impl AsRef<str>]) -> BTreeSet<Tag> {
+        let set = self.items("tags", texts, Tag::new);
+        if set.len() > TAGS_MAX {
+            self.fail(&["tags"], "Tags must have at most 5 items.");
         }
         set
     }

@@ -137,6 +137,7 @@ impl Service {
             event_type,
             event_id: None,
             channels,
+            tags: Default::default(),
             order_key: None,
             created_at: now,
         };

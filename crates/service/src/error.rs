@@ -83,6 +83,7 @@ impl ServiceError {
     pub(crate) const NO_USER: Self = Self::NotFound("User not found");
     pub(crate) const NO_INVITATION: Self =
         Self::NotFound("This invitation was used already, has ended, or was withdrawn");
+    pub(crate) const NO_RESET: Self = Self::NotFound("This link was used already, or has ended");
     pub(crate) const NO_ENTITY: Self = Self::NotFound("Entity not found");
 
     /// One broken rule.

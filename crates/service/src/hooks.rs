@@ -122,6 +122,7 @@ impl Service {
                 event_type: name.clone(),
                 event_id: None,
                 channels: domain::Channel::new(TEST_CHANNEL).into_iter().collect(),
+                tags: Default::default(),
                 order_key: None,
                 created_at: now,
             };

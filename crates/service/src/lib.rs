@@ -33,6 +33,7 @@ pub mod oidc;
 pub mod operational;
 pub mod organization;
 mod password;
+mod password_reset;
 pub mod patch;
 pub mod people;
 pub mod platform;

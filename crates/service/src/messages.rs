@@ -1,7 +1,7 @@
 //! Reading and expunging messages.
 
 use crate::{Service, Window, access::AppScope, actor::Capability, check::Check, error::ServiceError};
-use domain::{Action, Channel, EventTypeName, Message, MessageId, PageOf};
+use domain::{Action, Channel, EventTypeName, Message, MessageId, PageOf, Tag};
 use std::collections::BTreeSet;
 use store::MessageFilter;
 
@@ -12,9 +12,16 @@ pub struct MessagesOf {
     pub event_types: Vec<String>,
     /// With this channel.
     pub channel: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
 }
 
 impl MessagesOf {
+    /// Whether it lets everything through.
+    pub fn is_all(&self) -> bool {
+        self.event_types.is_empty() && self.channel.is_none() && self.tag.is_none()
+    }
+
     pub(crate) fn checked(&self, scope: &AppScope) -> Result<MessageFilter, ServiceError> {
         let mut check = Check::at(&["query"]);
         let mut event_types = BTreeSet::new();
@@ -30,9 +37,13 @@ impl MessagesOf {
             .channel
             .as_deref()
             .and_then(|c| Channel::new(c).map_err(|e| check.fail(&["channel", "__all__"], e.to_string())).ok());
+        let tag = self
+            .tag
+            .as_deref()
+            .and_then(|t| Tag::new(t).map_err(|e| check.fail(&["tag", "__all__"], e.to_string())).ok());
         check.finish()?;
         let event_types = (!event_types.is_empty()).then_some(event_types);
-        Ok(scope.narrowed(MessageFilter { event_types, channel, within: None }))
+        Ok(scope.narrowed(MessageFilter { event_types, channel, tag, within: None }))
     }
 }
 

@@ -140,7 +140,7 @@ impl Service {
     }
 
     /// Nobody changes their own rights, so that nobody locks themselves out by a slip.
-    fn must_be_other(actor: &Actor, user: &User) -> Result<(), ServiceError> {
+    pub(crate) fn must_be_other(actor: &Actor, user: &User) -> Result<(), ServiceError> {
         match actor {
             Actor::Person(p) if p.user == Some(user.id) => {
                 Err(ServiceError::Conflict("You cannot change your own rights; somebody else has to".to_owned()))

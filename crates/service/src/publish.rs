@@ -14,8 +14,8 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Action, Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Timestamp, Uid,
-    ids::OrganizationId, message::TEST_CHANNEL,
+    Action, Channel, Endpoint, EndpointRef, EventTypeName, Message, MessageId, MessageMeta, OrderKey, Tag, Timestamp,
+    Uid, ids::OrganizationId, message::TEST_CHANNEL,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use store::{Accept, Accepted, AppEntry, Birth, IdempotencyHash, NewDelivery, Outgoing, StoreError};
@@ -45,6 +45,8 @@ pub struct NewMessage<'a> {
     pub event_id: Option<Cow<'a, str>>,
     /// Labels.
     pub channels: Option<Vec<Cow<'a, str>>>,
+    /// What it is found by.
+    pub tags: Option<Vec<Cow<'a, str>>>,
     /// What it is ordered with.
     pub order_key: Option<Cow<'a, str>>,
     /// Days until its payload is removed.
@@ -64,6 +66,7 @@ impl<'a> NewMessage<'a> {
             raw_payload: None,
             event_id: None,
             channels: None,
+            tags: None,
             order_key: None,
             retention_days: None,
             retention_hours: None,
@@ -76,6 +79,7 @@ impl<'a> NewMessage<'a> {
         let event_type = check.event_type("event_type", &self.event_type);
         let event_id = self.event_id.and_then(|id| check.uid(&id, MessageId::PREFIX));
         let channels = self.channels.map(|c| check.channels(&c)).unwrap_or_default();
+        let tags = self.tags.map(|t| check.tags(&t)).unwrap_or_default();
         let order_key = self.order_key.and_then(|key| check.order_key(&key));
         if self.payload.first() != Some(&b'{') {
             check.fail(&["payload"], "Payload must be an object.");
@@ -95,6 +99,7 @@ impl<'a> NewMessage<'a> {
             event_type,
             event_id,
             channels,
+            tags,
             order_key,
             payload: self.raw_payload.unwrap_or(self.payload),
             retention_hours: self.retention_hours.or(self.retention_days.map(|days| days * 24)),
@@ -133,6 +138,7 @@ struct Checked {
     event_type: EventTypeName,
     event_id: Option<Uid>,
     channels: BTreeSet<Channel>,
+    tags: BTreeSet<Tag>,
     order_key: Option<OrderKey>,
     payload: Bytes,
     retention_hours: Option<i64>,
@@ -334,6 +340,7 @@ impl Service {
                     event_type: message.event_type,
                     event_id: message.event_id,
                     channels: message.channels,
+                    tags: message.tags,
                     order_key: message.order_key,
                     created_at: now,
                 },
@@ -486,6 +493,7 @@ mod tests {
             event_type: "not a name".into(),
             event_id: Some("msg_1".into()),
             channels: Some(vec!["a b".into()]),
+            tags: Some(vec!["a:b".into()]),
             order_key: Some("".into()),
             retention_days: Some(0),
             retention_hours: Some(2161),
@@ -499,12 +507,21 @@ mod tests {
                 "body/event_type/__all__",
                 "body/uid/__all__",
                 "body/channels/[0]/__all__",
+                "body/tags/[0]/__all__",
                 "body/order_key/__all__",
                 "body/payload_retention_period",
                 "body/payload_retention_hours",
                 "body/application/name",
             ]
         );
+    }
+
+    #[test]
+    fn five_tags_are_enough_and_none_is_as_good_as_absent() {
+        let tags = |n: usize| NewMessage { tags: Some((0..n).map(|i| i.to_string().into()).collect()), ..message() };
+        assert_eq!(problems(tags(0)), []);
+        assert_eq!(problems(tags(5)), []);
+        assert_eq!(problems(tags(6)), [("body/tags".to_owned(), "Tags must have at most 5 items.".to_owned())]);
     }
 
     #[test]

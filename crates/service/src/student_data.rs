@@ -16,7 +16,7 @@ use crate::{
 use domain::{Application, Endpoint, EventType, Format, StudentDataConfirmation, Timestamp};
 pub use platforms::catalog::DataClass;
 use platforms::catalog::personal_data;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use url::Url;
 
 /// Characters of a name at most.
@@ -145,6 +145,14 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let types = self.offered_event_types(scope, true).await?;
         Ok(Disclosure::of(endpoint, scope.application(), &types))
+    }
+
+    /// What each endpoint's receiver learns, of all endpoints of an application: for those who are asked who gets what.
+    pub async fn disclosures(&self, scope: &AppScope) -> Result<Vec<(Arc<Endpoint>, Disclosure)>, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        let types = self.offered_event_types(scope, true).await?;
+        let of = |e: &Arc<Endpoint>| (e.clone(), Disclosure::of(e, scope.application(), &types));
+        Ok(scope.endpoints().map(of).collect())
     }
 
     /// What it would learn after a change, if somebody has to agree to that anew.

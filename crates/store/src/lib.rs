@@ -22,6 +22,7 @@ mod pages;
 pub mod people;
 pub mod postgres;
 pub mod queue;
+pub mod resets;
 pub mod seal;
 pub mod sqlite;
 pub mod views;
@@ -39,6 +40,7 @@ pub use queue::{
     Accept, Accepted, Birth, Changed, Claimed, Commit, IdempotencyHash, Leased, Leases, NewAttempt, NewDelivery,
     Outgoing, Purge, Purged, Queue, Record, Settle, Step, Ticket,
 };
+pub use resets::{Reset, Resets};
 pub use seal::{MainKey, Sealer};
 pub use views::{
     Answer, AttemptFilter, AttemptedDestination, AttemptedMessage, AttemptsOf, Branding, Config, DeliveryFilter,
@@ -47,5 +49,5 @@ pub use views::{
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk {}
-impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Audit + Desk> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk> Store for T {}

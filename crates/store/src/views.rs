@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{
     AppKey, Application, ApplicationId, Attempt, AttemptId, AttemptStatus, Channel, Confines, Endpoint, EndpointId,
     EndpointKey, EndpointRef, EventType, EventTypeName, IdOrUid, IdRange, Ksuid, Message, MessageId, OrganizationId,
-    PageOf, PageQuery, Retention, RetrySchedule, Timestamp,
+    PageOf, PageQuery, Retention, RetrySchedule, Tag, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -144,6 +144,8 @@ pub struct MessageFilter {
     pub event_types: Option<BTreeSet<EventTypeName>>,
     /// With this channel.
     pub channel: Option<Channel>,
+    /// With this tag.
+    pub tag: Option<Tag>,
     /// Within these.
     pub within: Option<Confines>,
 }
@@ -151,7 +153,7 @@ pub struct MessageFilter {
 impl MessageFilter {
     /// Whether nothing is asked of a message.
     pub fn is_empty(&self) -> bool {
-        self.event_types.is_none() && self.channel.is_none() && self.within.is_none()
+        self.event_types.is_none() && self.channel.is_none() && self.within.is_none() && self.tag.is_none()
     }
 }
 

@@ -6,18 +6,26 @@ import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 export const SHOTS = new URL("../../../target/screenshots/", import.meta.url).pathname;
+export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">"'&`;
-
 /** Debian's Chromium, which talks to nobody but us. */
+export const CHROMIUM = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+};
+
 export function launch() {
   mkdirSync(SHOTS, { recursive: true });
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-  });
+  return chromium.launch(CHROMIUM);
+}
+
+/** A browser whose profile lies in a folder; its context. */
+export function launchIn(folder) {
+  mkdirSync(SHOTS, { recursive: true });
+  return chromium.launchPersistentContext(folder, { ...CHROMIUM, headless: true, viewport: { width: 1280, height: 900 } });
 }
 
 /** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */

@@ -67,6 +67,9 @@ struct MessageIn<'a> {
     /// Labels that endpoints can select, at most 10.
     #[serde(borrow)]
     channels: Option<Vec<Cow<'a, str>>>,
+    /// What it is found by, at most 5; endpoints do not select by them.
+    #[serde(borrow)]
+    tags: Option<Vec<Cow<'a, str>>>,
     /// Days until the payload is removed.
     #[schema(minimum = 1, maximum = 90)]
     payload_retention_period: Option<i64>,
@@ -92,6 +95,7 @@ impl<'a> MessageIn<'a> {
             raw_payload: raw.map(Bytes::from),
             event_id: self.event_id,
             channels: self.channels,
+            tags: self.tags,
             order_key: self.order_key,
             retention_days: self.payload_retention_period,
             retention_hours: self.payload_retention_hours,
@@ -129,6 +133,9 @@ pub(crate) struct MessageOut<'a> {
     payload: Cow<'a, RawValue>,
     /// Labels.
     channels: Option<Vec<&'a str>>,
+    /// What it is found by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<&'a str>>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
@@ -145,6 +152,7 @@ impl<'a> MessageOut<'a> {
             event_id: meta.event_id.as_ref().map(|id| id.as_str()),
             payload,
             channels: (!meta.channels.is_empty()).then(|| meta.channels.iter().map(|c| c.as_str()).collect()),
+            tags: (!meta.tags.is_empty()).then(|| meta.tags.iter().map(|t| t.as_str()).collect()),
             timestamp: meta.created_at,
             order_key: meta.order_key.as_ref().map(|key| key.as_str()),
         }
@@ -198,6 +206,8 @@ pub(crate) struct ContentParams {
 pub(crate) struct ChannelParams {
     /// Only messages with this channel.
     channel: Option<String>,
+    /// Only messages with this tag.
+    tag: Option<String>,
 }
 
 /// Only messages of these types.
@@ -222,10 +232,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Listing {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Params(window) = Params::from_request_parts(parts, state).await?;
-        let Params(ChannelParams { channel }) = Params::from_request_parts(parts, state).await?;
+        let Params(ChannelParams { channel, tag }) = Params::from_request_parts(parts, state).await?;
         let Params(ContentParams { with_content }) = Params::from_request_parts(parts, state).await?;
         let EventTypes(event_types) = EventTypes::from_request_parts(parts, state).await?;
-        Ok(Self { window, of: MessagesOf { event_types, channel }, with_content })
+        Ok(Self { window, of: MessagesOf { event_types, channel, tag }, with_content })
     }
 }
 

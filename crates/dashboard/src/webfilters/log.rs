@@ -13,6 +13,7 @@ use domain::{
     Cursor, Json, Order, PageQuery, WebfilterRunId,
     webfilter::{Because, Outcome, Reading, ReadingResult, Run},
 };
+use service::Permission;
 
 /// Runs on a page.
 const PAGE: usize = 50;
@@ -75,6 +76,8 @@ struct Row {
 struct LogPage {
     frame: Frame,
     room: String,
+    /// Whether a run may be opened: it holds what was asked and answered.
+    may_open: bool,
     rows: Vec<Row>,
     filters: Vec<(String, String)>,
     filter: String,
@@ -127,6 +130,7 @@ pub(super) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
     show(&LogPage {
         frame: Frame::of(&visitor, scope.application(), Room::Webfilters, "Log of webfilters")
             .below("Webfilters", room.clone()),
+        may_open: visitor.may(Permission::SeePayloads),
         rows,
         filters,
         newer: links.0,

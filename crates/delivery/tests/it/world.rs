@@ -167,6 +167,7 @@ impl Running {
             event_type: EventTypeName::new("room.created").unwrap(),
             event_id: None,
             channels: Default::default(),
+            tags: Default::default(),
             order_key: order.map(|k| OrderKey::new(k).unwrap()),
             created_at: now,
         };

@@ -37,6 +37,7 @@ mod tests {
             event_type: EventTypeName::new("submission_created").unwrap(),
             event_id: None,
             channels: Default::default(),
+            tags: Default::default(),
             order_key: None,
             created_at: Timestamp::parse("2026-05-01T00:00:00Z").unwrap(),
         };

@@ -8,7 +8,7 @@ use crate::{Answer, AttemptFilter, AttemptsOf, DeliveryFilter, MessageFilter, Se
 use bytes::Bytes;
 use domain::{
     AppKey, AttemptStatus, Channel, Confines, Cursor, DeliveryRef, EndpointRef, FailureReason, IdOrUid, IdRange, Ksuid,
-    MessageId, Order, PageQuery, Pick, Trigger,
+    MessageId, Order, PageQuery, Pick, Tag, Trigger,
 };
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub async fn a_message_reads_back_as_it_came_in(fixture: &dyn Fixture) {
     let post = Post {
         event_id: Some("event-1"),
         channels: &["course:45", "a+b"],
+        tags: &[r"a\b#c", "course/45"],
         order_key: Some("k:1"),
         payload: "{ \"b\": 1e3, \"a\": \"\\u00e9\u{e9}\" }\n",
         ..Post::default()
@@ -170,6 +171,54 @@ pub async fn messages_are_filtered_by_type_and_channel(fixture: &dyn Fixture) {
     assert_eq!(with(&within(&["course", "y"])).await, []);
     let both = MessageFilter { channel: with_channel("x").channel, ..within(&["course:45"]) };
     assert_eq!(with(&both).await, []);
+}
+
+fn with_tag(name: &str) -> MessageFilter {
+    MessageFilter { tag: Some(Tag::new(name).unwrap()), ..Default::default() }
+}
+
+pub async fn messages_and_what_became_of_them_are_found_by_tag(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (app, endpoint) = w.lane().await;
+    let to = at(&endpoint);
+    let mut tagged = Vec::new();
+    for n in 0..4 {
+        let both: &[&str] = if n == 2 { &["spring", "spring/2"] } else { &["spring"] };
+        let post = Post { tags: both, event_type: if n == 3 { "b" } else { "a" }, ..Post::to(&[to]) };
+        tagged.push(w.post(app, &post).await);
+        w.post(app, &Post { tags: &["spring/2"], ..Post::to(&[to]) }).await;
+        w.post(app, &Post::to(&[to])).await;
+    }
+    let newest = |ids: &[MessageId]| ids.iter().rev().copied().collect::<Vec<_>>();
+    assert_eq!(listed(&w, app, all(), &with_tag("spring")).await, newest(&tagged));
+    let both = MessageFilter { tag: with_tag("spring").tag, ..of_types(&["b"]) };
+    assert_eq!(listed(&w, app, all(), &both).await, [tagged[3]]);
+    assert_eq!(listed(&w, app, all(), &with_tag("sprin")).await, []);
+    let (other, _) = w.lane().await;
+    assert_eq!(listed(&w, other, all(), &with_tag("spring")).await, []);
+    // In pages, from either end.
+    for (pick, expected) in [(Pick::Newest, [tagged[3], tagged[2]]), (Pick::Oldest, [tagged[1], tagged[0]])] {
+        let range = IdRange { pick, limit: 2, ..all() };
+        let page = w.store.messages(app, range.clone(), &with_tag("spring"), false).await.unwrap();
+        assert_eq!((page.items.iter().map(|m| m.meta.id).collect::<Vec<_>>(), page.more), (expected.to_vec(), true));
+        let found = w.store.search(app, range.clone(), &with_tag("spring"), 100).await.unwrap();
+        assert_eq!(found.items.iter().map(|m| m.meta.id).collect::<Vec<_>>(), expected);
+        let found = w.store.deliveries(to, range, None, &with_tag("spring"), 100).await.unwrap();
+        assert_eq!(found.items.iter().map(|d| d.meta.id).collect::<Vec<_>>(), expected);
+    }
+    let behind = IdRange { until: tagged[2].0, ..all() };
+    assert_eq!(listed(&w, app, behind, &with_tag("spring")).await, [tagged[1], tagged[0]]);
+    // Attempts and attempted messages.
+    for id in &tagged {
+        w.tried(to, *id, 200, Settle::Delivered).await;
+    }
+    let like = AttemptFilter { messages: with_tag("spring/2"), ..AttemptFilter::default() };
+    let of = AttemptsOf::Endpoint(to);
+    let attempts = only(w.store.attempts(of, all(), &like, false).await.unwrap());
+    assert_eq!(attempts.iter().map(|a| a.message).collect::<Vec<_>>(), [tagged[2]]);
+    let like = DeliveryFilter { messages: with_tag("spring"), ..DeliveryFilter::default() };
+    let attempted = only(w.store.attempted_messages(to, all(), &like, false).await.unwrap());
+    assert_eq!(attempted.iter().map(|m| m.message.meta.id).collect::<Vec<_>>(), newest(&tagged));
 }
 
 pub async fn items_that_do_not_fit_do_not_count_as_a_further_page(fixture: &dyn Fixture) {

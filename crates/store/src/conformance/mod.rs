@@ -74,6 +74,7 @@ macro_rules! conformance_tests {
                 a_range_holds_its_beginning_but_not_its_end_to_the_last_byte
                 a_page_of_a_range_holds_the_end_that_was_picked_newest_first
                 messages_are_filtered_by_type_and_channel
+                messages_and_what_became_of_them_are_found_by_tag
                 items_that_do_not_fit_do_not_count_as_a_further_page
                 an_expunged_payload_is_gone_and_the_message_stays
                 an_attempt_reads_back_as_it_was_recorded
@@ -167,6 +168,7 @@ macro_rules! conformance_tests {
                 a_removed_user_leaves_no_role_and_no_session
                 an_invitation_works_once_and_in_its_time
                 roles_and_invitations_go_with_their_application
+                a_link_to_a_new_password_works_once_in_its_time_and_ends_all_sessions
                 a_withdrawn_invitation_is_gone
                 a_session_is_there_in_the_next_run_with_what_is_to_be_said
                 all_sessions_of_a_user_end_at_once

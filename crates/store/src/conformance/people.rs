@@ -4,7 +4,7 @@ use super::{
     Fixture,
     world::{World, only, org},
 };
-use crate::{Guest, Notice, Session, StoreError, UserChange};
+use crate::{Guest, Notice, Reset, Session, StoreError, UserChange};
 use domain::{
     ApplicationId, Cursor, Grant, Invitation, InvitationId, Ksuid, Order, PageQuery, Role, Subject, User, UserId,
 };
@@ -190,6 +190,35 @@ pub async fn roles_and_invitations_go_with_their_application(fixture: &dyn Fixtu
     assert_eq!(w.store.user(ada.id).await.unwrap().unwrap().roles, [(other.id, Role::Owner)].into());
     assert_eq!(w.store.invitation([1; 32], w.now).await.unwrap(), None);
     assert!(w.store.invitation([2; 32], w.now).await.unwrap().is_some());
+}
+
+pub async fn a_link_to_a_new_password_works_once_in_its_time_and_ends_all_sessions(fixture: &dyn Fixture) {
+    let mut w = World::open(fixture).await;
+    let (ada, grace) = (user(&mut w, "ada@example.edu").await, user(&mut w, "grace@example.edu").await);
+    let end = w.now.plus(Duration::from_secs(60));
+    let reset = |user: &User| Reset { user: user.id, expires_at: end };
+    for (hash, to) in [([1; 32], &ada), ([2; 32], &ada), ([3; 32], &grace)] {
+        w.store.create_reset(hash, reset(to)).await.unwrap();
+    }
+    for (n, of) in [(1, &ada), (2, &grace)] {
+        w.store.begin_session(new_session(&w, n, Some(of.id))).await.unwrap();
+    }
+    assert_eq!(w.store.reset([1; 32], w.now).await.unwrap(), None, "there is a newer one");
+    assert_eq!(w.store.reset([2; 32], w.now).await.unwrap(), Some(reset(&ada)));
+    assert_eq!(w.store.reset([2; 32], end).await.unwrap(), None);
+    assert_eq!(w.store.use_reset([2; 32], end, "late".into()).await.unwrap(), None);
+    assert_eq!(w.store.use_reset([2; 32], w.now, "$argon2id$new".into()).await.unwrap(), Some(ada.id));
+    assert_eq!(w.store.use_reset([2; 32], w.now, "again".into()).await.unwrap(), None);
+    assert_eq!(w.store.user(ada.id).await.unwrap().unwrap().password.as_deref(), Some("$argon2id$new"));
+    assert_eq!(w.store.count_sessions_of(ada.id, w.now).await.unwrap(), 0);
+    assert_eq!(w.store.count_sessions_of(grace.id, w.now).await.unwrap(), 1);
+    // It goes with its user, and nobody else gets one.
+    assert!(w.store.delete_user(grace.id).await.unwrap());
+    assert_eq!(w.store.reset([3; 32], w.now).await.unwrap(), None);
+    assert!(matches!(w.store.create_reset([4; 32], reset(&grace)).await, Err(StoreError::NotFound)));
+    // What has ended is cleared away.
+    w.store.create_reset([5; 32], reset(&ada)).await.unwrap();
+    assert_eq!(w.store.clear_ended(end, 10).await.unwrap(), 1);
 }
 
 pub async fn a_withdrawn_invitation_is_gone(fixture: &dyn Fixture) {

@@ -3,7 +3,7 @@
 use super::{
     connect::{Conn, Params},
     locks,
-    rows::{self, message_columns, set_to_json},
+    rows::{self, message_columns, set_to_json, tag_column},
 };
 use crate::{
     error::StoreError,
@@ -27,6 +27,8 @@ const INSERT_DELIVERIES: &str = "INSERT INTO delivery
         LATERAL (SELECT CASE WHEN n.order_key IS NOT NULL AND n.state = 0 AND EXISTS (
             SELECT 1 FROM delivery o WHERE o.app = n.app AND o.endpoint = n.endpoint AND o.order_key = n.order_key
                 AND o.order_key IS NOT NULL AND o.state IN (0, 1, 5)) THEN 5::smallint ELSE n.state END AS state) s";
+const INSERT_TAGS: &str = "INSERT INTO message_tag (app, tag, message)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])";
 /// The same where no delivery waits for an earlier one of its order key.
 pub(super) const INSERT_PLAIN_DELIVERIES: &str = "INSERT INTO delivery
     (app, endpoint, message, due_at, lease, tries, state, queue, trigger)
@@ -44,20 +46,24 @@ const KEEP_HASHES: &str = "INSERT INTO idempotency (hash, at, app, message)
 const BY_HASH: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", m.payload, i.hash, i.at FROM idempotency i JOIN message m ON m.app = i.app AND m.key = i.message
+    ", m.payload, ",
+    tag_column!(),
+    ", i.hash, i.at FROM idempotency i JOIN message m ON m.app = i.app AND m.key = i.message
      WHERE i.hash = ANY ($1::bytea[])"
 );
 const BY_EVENT_ID: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", m.payload FROM unnest($1::bigint[], $2::text[]) AS n (app, event_id)
+    ", m.payload, ",
+    tag_column!(),
+    " FROM unnest($1::bigint[], $2::text[]) AS n (app, event_id)
      JOIN event_id e ON e.app = n.app AND e.event_id = n.event_id
      JOIN message m ON m.app = e.app AND m.key = e.message"
 );
 const IS_STORED: &str = "SELECT 1 FROM message WHERE app = $1 AND key = $2 AND tail = $3";
 
 /// What a connection that accepts has to know before its first pipeline.
-pub(super) const STATEMENTS: &[&str] = &[INSERT_MESSAGES, INSERT_PLAIN_DELIVERIES];
+pub(super) const STATEMENTS: &[&str] = &[INSERT_MESSAGES, INSERT_PLAIN_DELIVERIES, INSERT_TAGS];
 
 /// Stores messages in one transaction. `results` says what became of each as soon as the commit is on its way, so that
 /// whoever loses the connection then knows what to ask for ([`is_stored`]).
@@ -78,6 +84,7 @@ pub(super) async fn accept_all(
             conn.batch("BEGIN"),
             messages.insert(conn),
             deliveries.insert_plain(conn, lease),
+            insert_tags(conn, accepts, &all),
             conn.batch("COMMIT"),
         )?;
         return Ok(());
@@ -181,6 +188,7 @@ async fn round(
     }
     Messages::of(accepts, &new).insert(conn).await?;
     Deliveries::of(accepts, &new).insert(conn, lease).await?;
+    insert_tags(conn, accepts, &new).await?;
     keep_hashes(conn, accepts, &new).await
 }
 
@@ -188,11 +196,33 @@ async fn first_by_hash(conn: &Conn, hashes: &[&[u8]]) -> Result<HashMap<Idempote
     let rows = conn.all(BY_HASH, &[&hashes]).await?;
     let mut first = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let hash: &[u8] = rows::col(row, 9)?;
+        let hash: &[u8] = rows::col(row, 10)?;
         let odd = |_| rows::corrupt("idempotency", "hash", "", "not 32 bytes");
-        first.insert(hash.try_into().map_err(odd)?, (rows::col(row, 10)?, rows::message(row, true)?));
+        first.insert(hash.try_into().map_err(odd)?, (rows::col(row, 11)?, with_tags(row)?));
     }
     Ok(first)
+}
+
+fn with_tags(row: &tokio_postgres::Row) -> Result<Message, StoreError> {
+    let mut message = rows::message(row, true)?;
+    message.meta.tags = rows::tags(row, 9)?;
+    Ok(message)
+}
+
+/// Of messages that have none, nothing is sent.
+async fn insert_tags(conn: &Conn, accepts: &[&Accept], these: &[usize]) -> Result<(), StoreError> {
+    let (mut apps, mut tags, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for meta in these.iter().map(|&i| &accepts[i].message.meta) {
+        for tag in &meta.tags {
+            apps.push(meta.app.0);
+            tags.push(tag.as_str());
+            keys.push(meta.id.0.head());
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    conn.execute(INSERT_TAGS, &[&apps, &tags, &keys]).await.map(|_| ())
 }
 
 /// The messages whose event ids were free, by key.
@@ -216,7 +246,7 @@ async fn first_by_event_id(
     let rows = conn.all(BY_EVENT_ID, &[&apps, &ids]).await?;
     let mut first = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let message = rows::message(row, true)?;
+        let message = with_tags(row)?;
         let event_id = message.meta.event_id.as_ref().map(|e| e.as_str().to_owned()).unwrap_or_default();
         first.insert((message.meta.app, event_id), message);
     }

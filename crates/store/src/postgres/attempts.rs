@@ -33,6 +33,8 @@ macro_rules! list {
                      AND ($12::text IS NULL OR position($12 IN m.channels) > 0) AND ",
             within!("$14"),
             "))
+              AND ($15::text IS NULL OR EXISTS (SELECT 1 FROM message_tag t
+                   WHERE t.app = $1 AND t.tag = $15 AND t.message = a.message))
             ORDER BY a.key ",
             $order,
             " LIMIT $13"
@@ -55,10 +57,12 @@ macro_rules! select {
 /// Every attempted message has exactly one of these statuses: 0 as soon as any attempt succeeded, else 3 as long as its
 /// delivery is open, else 2.
 macro_rules! attempted {
-    ($order:literal) => {
+    ($of:literal, $order:literal) => {
         concat!(
             "SELECT d.message, CASE WHEN $6 THEN octet_length(m.payload) END, past.latest, d.state, d.due_at
-             FROM delivery d JOIN message m ON m.app = $1 AND m.key = d.message,
+             FROM ",
+            $of,
+            " JOIN message m ON m.app = $1 AND m.key = d.message,
                 LATERAL (SELECT (array_agg(a.status ORDER BY a.key DESC))[1] AS latest, bool_or(a.status = 0) AS succeeded
                          FROM attempt a WHERE a.app = $1 AND a.message = d.message AND a.key >= d.message
                             AND a.endpoint = $7 HAVING count(*) > 0) past
@@ -88,8 +92,12 @@ const BY_ID: &str = "SELECT 1 FROM attempt a JOIN message m ON m.app = $1 AND m.
     WHERE a.app = $1 AND a.key = $2 AND a.tail = $3 AND m.key = $4 AND m.tail = $5";
 const EXPUNGE: &str = "UPDATE attempt a SET response = 'EXPUNGED'::bytea FROM message m
     WHERE a.app = $1 AND a.key = $2 AND a.tail = $3 AND m.app = $1 AND m.key = a.message AND m.key = $4 AND m.tail = $5";
-const NEWEST_ATTEMPTED: &str = attempted!("DESC");
-const OLDEST_ATTEMPTED: &str = attempted!("ASC");
+const NEWEST_ATTEMPTED: &str = attempted!("(SELECT * FROM delivery WHERE $13::text IS NULL) d", "DESC");
+const OLDEST_ATTEMPTED: &str = attempted!("(SELECT * FROM delivery WHERE $13::text IS NULL) d", "ASC");
+const NEWEST_TAGGED: &str =
+    attempted!("message_tag t JOIN delivery d ON t.app = $1 AND t.tag = $13 AND t.message = d.message", "DESC");
+const OLDEST_TAGGED: &str =
+    attempted!("message_tag t JOIN delivery d ON t.app = $1 AND t.tag = $13 AND t.message = d.message", "ASC");
 /// As many as the message has destinations, each with its latest attempt.
 const DESTINATIONS: &str = "SELECT e.id, e.key, past.status, d.due_at
     FROM (SELECT a.endpoint, (array_agg(a.status ORDER BY a.key DESC))[1] AS status
@@ -151,6 +159,7 @@ impl Postgres {
                     &sieve.channel,
                     &bounds.rows,
                     &sieve.within,
+                    &sieve.tag,
                 ],
             )
             .await?;
@@ -219,7 +228,12 @@ impl Postgres {
             return Ok(PageOf::empty());
         }
         let (bounds, sieve) = (Bounds::of(&range), Sieve::new(&filter.messages));
-        let sql = if range.pick == Pick::Newest { NEWEST_ATTEMPTED } else { OLDEST_ATTEMPTED };
+        let sql = match (&sieve.tag, range.pick) {
+            (None, Pick::Newest) => NEWEST_ATTEMPTED,
+            (None, Pick::Oldest) => OLDEST_ATTEMPTED,
+            (Some(_), Pick::Newest) => NEWEST_TAGGED,
+            (Some(_), Pick::Oldest) => OLDEST_TAGGED,
+        };
         let found = self
             .pool
             .read(
@@ -237,6 +251,7 @@ impl Postgres {
                     &filter.status.map(|s| s as i16),
                     &bounds.rows,
                     &sieve.within,
+                    &sieve.tag,
                 ],
             )
             .await?;

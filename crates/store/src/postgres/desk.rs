@@ -45,7 +45,23 @@ macro_rules! deliveries {
             " FROM (SELECT message, state, due_at FROM delivery
                     WHERE app = $1 AND endpoint = $2 AND message >= $3 AND message <= $4 ",
             $which,
-            " ORDER BY message ",
+            " AND $9::text IS NULL ORDER BY message ",
+            $order,
+            " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
+            $order
+        )
+    };
+}
+/// The same of those messages with a tag ($9), found by it.
+macro_rules! tagged_deliveries {
+    ($order:literal) => {
+        concat!(
+            "SELECT d.message, m.tail, d.state, d.due_at, m.key IS NOT NULL AND ",
+            sieve!("$5", "$6", "$8"),
+            " FROM (SELECT d.message, d.state, d.due_at FROM message_tag t
+                    JOIN delivery d ON d.app = $1 AND d.endpoint = $2 AND d.message = t.message
+                    WHERE t.app = $1 AND t.tag = $9 AND t.message >= $3 AND t.message <= $4
+                        AND d.message >= $3 AND d.message <= $4 ORDER BY t.message ",
             $order,
             " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
             $order
@@ -57,10 +73,25 @@ macro_rules! messages {
         concat!(
             "SELECT m.key, m.tail, ",
             sieve!("$4", "$5", "$7"),
-            " FROM (SELECT key, tail, event_type, channels FROM message WHERE app = $1 AND key >= $2 AND key <= $3
-                    ORDER BY key ",
+            " FROM (SELECT key, tail, event_type, channels FROM message
+                    WHERE app = $1 AND key >= $2 AND key <= $3 AND $8::text IS NULL ORDER BY key ",
             $order,
             " LIMIT $6) m ORDER BY m.key ",
+            $order
+        )
+    };
+}
+
+/// The same of those with a tag ($8), found by it.
+macro_rules! tagged_messages {
+    ($order:literal) => {
+        concat!(
+            "SELECT m.key, m.tail, ",
+            sieve!("$4", "$5", "$7"),
+            " FROM (SELECT message FROM message_tag WHERE app = $1 AND tag = $8 AND message >= $2 AND message <= $3
+                    ORDER BY message ",
+            $order,
+            " LIMIT $6) t JOIN message m ON m.app = $1 AND m.key = t.message ORDER BY t.message ",
             $order
         )
     };
@@ -74,6 +105,10 @@ const NEWEST_CANCELLED: &str = deliveries!("AND state IN (3, 4) AND state = 4", 
 const OLDEST_CANCELLED: &str = deliveries!("AND state IN (3, 4) AND state = 4", "ASC");
 const NEWEST_MESSAGES: &str = messages!("DESC");
 const OLDEST_MESSAGES: &str = messages!("ASC");
+const NEWEST_TAGGED: &str = tagged_messages!("DESC");
+const OLDEST_TAGGED: &str = tagged_messages!("ASC");
+const NEWEST_TAGGED_TO: &str = tagged_deliveries!("DESC");
+const OLDEST_TAGGED_TO: &str = tagged_deliveries!("ASC");
 /// The latest attempts of messages to an endpoint.
 const LATEST_TO: &str = "SELECT k, (SELECT max(a.key) FROM attempt a
         WHERE a.app = $1 AND a.message = k AND a.key >= k AND a.endpoint = $2)
@@ -225,7 +260,11 @@ impl Desk for Postgres {
         of: &MessageFilter,
         looks: usize,
     ) -> Result<Looked<DeliveryView>, StoreError> {
+        let sieve = Sieve::new(of);
         let sql = match (standing, range.pick) {
+            // What has a tag is found by it.
+            (_, Pick::Newest) if sieve.tag.is_some() => NEWEST_TAGGED_TO,
+            (_, Pick::Oldest) if sieve.tag.is_some() => OLDEST_TAGGED_TO,
             (Some(Standing::Failed), Pick::Newest) => NEWEST_FAILED,
             (Some(Standing::Failed), Pick::Oldest) => OLDEST_FAILED,
             (Some(Standing::Cancelled), Pick::Newest) => NEWEST_CANCELLED,
@@ -233,13 +272,11 @@ impl Desk for Postgres {
             (_, Pick::Newest) => NEWEST,
             (_, Pick::Oldest) => OLDEST,
         };
-        let sieve = Sieve::new(of);
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
-        let (app, endpoint) = (to.app.0, to.endpoint.0);
-        let found = self
-            .pool
-            .read(sql, &[&app, &endpoint, &from, &until, &sieve.event_types, &sieve.channel, &rows, &sieve.within])
-            .await?;
+        let (app, endpoint, Sieve { event_types, channel, within, tag }) = (to.app.0, to.endpoint.0, &sieve);
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&app, &endpoint, &from, &until, event_types, channel, &rows, within, tag];
+        let found = self.pool.read(sql, &values).await?;
         let looked = look(&found, &range, looks, |row| {
             let state = state(row, 2, 3)?;
             let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
@@ -290,11 +327,17 @@ impl Desk for Postgres {
         of: &MessageFilter,
         looks: usize,
     ) -> Result<Looked<Message>, StoreError> {
-        let sql = if range.pick == Pick::Newest { NEWEST_MESSAGES } else { OLDEST_MESSAGES };
         let sieve = Sieve::new(of);
+        let sql = match (&sieve.tag, range.pick) {
+            (None, Pick::Newest) => NEWEST_MESSAGES,
+            (None, Pick::Oldest) => OLDEST_MESSAGES,
+            (Some(_), Pick::Newest) => NEWEST_TAGGED,
+            (Some(_), Pick::Oldest) => OLDEST_TAGGED,
+        };
         let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&app.0, &from, &until, &sieve.event_types, &sieve.channel, &rows, &sieve.within];
+        let Sieve { event_types, channel, within, tag } = &sieve;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&app.0, &from, &until, event_types, channel, &rows, within, tag];
         let found = self.pool.read(sql, &values).await?;
         let looked = look(&found, &range, looks, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
         let keys: Vec<i64> = looked.items.iter().map(|(id, ())| id.head()).collect();

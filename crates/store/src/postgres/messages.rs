@@ -3,7 +3,7 @@
 
 use super::{
     Postgres,
-    rows::{self, Bounds, in_range, message_columns},
+    rows::{self, Bounds, in_range, message_columns, tag_column},
 };
 use crate::{
     error::StoreError,
@@ -43,7 +43,26 @@ macro_rules! list {
               AND ($8::text IS NULL OR position($8 IN m.channels) > 0)
               AND ",
             within!("$10"),
-            " ORDER BY m.key ",
+            " AND $11::text IS NULL ORDER BY m.key ",
+            $order,
+            " LIMIT $9"
+        )
+    };
+}
+
+/// The same of those with a tag, found by it.
+macro_rules! tagged {
+    ($order:literal) => {
+        concat!(
+            "SELECT m.key, CASE WHEN $6 THEN octet_length(m.payload) END
+            FROM message_tag t JOIN message m ON m.app = $1 AND m.key = t.message
+            WHERE t.app = $1 AND t.tag = $11 AND t.message >= $2 AND t.message <= $4 AND ",
+            in_range!("m.key", "m.tail"),
+            " AND ($7::text[] IS NULL OR m.event_type = ANY ($7))
+              AND ($8::text IS NULL OR position($8 IN m.channels) > 0)
+              AND ",
+            within!("$10"),
+            " ORDER BY t.message ",
             $order,
             " LIMIT $9"
         )
@@ -52,13 +71,22 @@ macro_rules! list {
 
 const NEWEST: &str = list!("DESC");
 const OLDEST: &str = list!("ASC");
+const NEWEST_TAGGED: &str = tagged!("DESC");
+const OLDEST_TAGGED: &str = tagged!("ASC");
 const WHOLE: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", m.payload FROM message m WHERE m.app = $1 AND m.key = ANY ($2::bigint[])"
+    ", m.payload, ",
+    tag_column!(),
+    " FROM message m WHERE m.app = $1 AND m.key = ANY ($2::bigint[])"
 );
-const WITHOUT_PAYLOAD: &str =
-    concat!("SELECT ", message_columns!(), " FROM message m WHERE m.app = $1 AND m.key = ANY ($2::bigint[])");
+const WITHOUT_PAYLOAD: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", NULL, ",
+    tag_column!(),
+    " FROM message m WHERE m.app = $1 AND m.key = ANY ($2::bigint[])"
+);
 const BY_ID: &str = "SELECT key FROM message WHERE app = $1 AND key = $2 AND tail = $3";
 const BY_EVENT_ID: &str = "SELECT message FROM event_id WHERE app = $1 AND event_id = $2";
 const EXPUNGE: &str = "UPDATE message SET payload = NULL, expires_hour = NULL
@@ -70,6 +98,7 @@ pub(super) struct Sieve {
     /// No character of a channel is written differently in JSON, so its quoted name is in the text of a list exactly if
     /// the channel is in the list.
     pub(super) channel: Option<String>,
+    pub(super) tag: Option<String>,
     /// The same for those of which one is enough.
     pub(super) within: Option<Vec<String>>,
 }
@@ -82,6 +111,7 @@ impl Sieve {
     pub(super) fn new(filter: &MessageFilter) -> Self {
         Self {
             event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
+            tag: filter.tag.as_ref().map(|t| t.as_str().to_owned()),
             channel: filter.channel.as_ref().map(quoted),
             within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
         }
@@ -108,7 +138,9 @@ impl Postgres {
         let found = self.pool.read(sql, &[&app.0, &keys]).await?;
         let mut by_key = HashMap::with_capacity(found.len());
         for row in &found {
-            by_key.insert(rows::col::<i64>(row, 0)?, rows::message(row, with_payload)?);
+            let mut message = rows::message(row, with_payload)?;
+            message.meta.tags = rows::tags(row, 9)?;
+            by_key.insert(rows::col::<i64>(row, 0)?, message);
         }
         Ok(keys.iter().filter_map(|key| by_key.remove(key)).collect())
     }
@@ -124,7 +156,12 @@ impl Log for Postgres {
         with_payload: bool,
     ) -> Result<PageOf<Message>, StoreError> {
         let (bounds, sieve) = (Bounds::of(&range), Sieve::new(filter));
-        let sql = if range.pick == Pick::Newest { NEWEST } else { OLDEST };
+        let sql = match (&sieve.tag, range.pick) {
+            (None, Pick::Newest) => NEWEST,
+            (None, Pick::Oldest) => OLDEST,
+            (Some(_), Pick::Newest) => NEWEST_TAGGED,
+            (Some(_), Pick::Oldest) => OLDEST_TAGGED,
+        };
         let found = self
             .pool
             .read(
@@ -140,6 +177,7 @@ impl Log for Postgres {
                     &sieve.channel,
                     &bounds.rows,
                     &sieve.within,
+                    &sieve.tag,
                 ],
             )
             .await?;

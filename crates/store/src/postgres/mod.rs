@@ -28,6 +28,7 @@ mod pool;
 mod purge;
 mod queue;
 mod record;
+mod resets;
 mod rows;
 mod target;
 mod tasks;

@@ -4,6 +4,7 @@ use super::{
     Postgres,
     connect::Conn,
     pool::Tx,
+    resets,
     rows::{self, col, corrupt, ksuid},
 };
 use crate::{
@@ -48,8 +49,11 @@ const INSERT: &str =
 const PUT_ROLE: &str = "INSERT INTO membership (person, app, role) VALUES ($1, $2, $3)
     ON CONFLICT (person, app) DO UPDATE SET role = $3";
 const TAKE_ROLE: &str = "DELETE FROM membership WHERE person = $1 AND app = $2";
-const REMOVE: [&str; 2] =
-    ["DELETE FROM membership WHERE person = $1", "DELETE FROM session WHERE person = $1 AND person IS NOT NULL"];
+const REMOVE: [&str; 3] = [
+    "DELETE FROM membership WHERE person = $1",
+    "DELETE FROM session WHERE person = $1 AND person IS NOT NULL",
+    resets::REMOVE,
+];
 const COUNT_OPERATORS: &str = "SELECT count(*) FROM person WHERE org = $1 AND operator AND NOT disabled";
 const INSERT_INVITATION: &str = "INSERT INTO invitation
     (hash, id, org, app, role, for_whom, invited_by, created_at, expires_at)
@@ -73,9 +77,10 @@ const END_OF: &str = "DELETE FROM session WHERE person = $1 AND person IS NOT NU
     AND ($2::bytea IS NULL OR hash <> $2)";
 const COUNT_SESSIONS: &str =
     "SELECT count(*) FROM session WHERE person = $1 AND person IS NOT NULL AND expires_at > $2";
-const CLEAR: [&str; 2] = [
+const CLEAR: [&str; 3] = [
     "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at <= $1 LIMIT $2)",
     "DELETE FROM invitation WHERE hash IN (SELECT hash FROM invitation WHERE expires_at <= $1 LIMIT $2)",
+    resets::CLEAR,
 ];
 
 fn user(row: &Row, roles: BTreeMap<ApplicationId, Role>) -> Result<User, StoreError> {

@@ -42,11 +42,14 @@ const REMOVE_ATTEMPTS: &str = concat!(
     " WHERE a.app = k.app AND a.message = k.key AND a.key >= k.key"
 );
 const REMOVE_EVENT_IDS: &str = "DELETE FROM event_id WHERE message = ANY ($2::bigint[]) AND app = $1";
+const REMOVE_TAGS: &str = "DELETE FROM message_tag WHERE message = ANY ($2::bigint[]) AND app = $1";
 const REMOVE_MESSAGES: &str =
     concat!("DELETE FROM message m USING ", these_keys!(), " WHERE m.app = k.app AND m.key = k.key");
 const OPEN_BEFORE: &str = "SELECT 1 FROM delivery WHERE message < $1 AND state IN (0, 1, 5) LIMIT 1";
 const OLD_EVENT_IDS: &str = "DELETE FROM event_id WHERE (app, event_id) IN
     (SELECT app, event_id FROM event_id WHERE message < $1 ORDER BY message LIMIT $2)";
+const OLD_TAGS: &str = "DELETE FROM message_tag WHERE (app, tag, message) IN
+    (SELECT app, tag, message FROM message_tag WHERE message < $1 ORDER BY message LIMIT $2)";
 
 /// Ended tasks, and removed endpoints and applications once nothing of theirs is left. The endpoints of a removed
 /// application do not say themselves that they are. These are few: no step needs to say that there are more.
@@ -100,7 +103,7 @@ impl Postgres {
 
     /// Drops weeks in which everything is past its time, oldest first, as long as nothing in them is open. Attempts of a
     /// week belong to messages of that week or of one before it, so what is left behind has its messages. Answers whether
-    /// event ids of such a week are left, which go first.
+    /// event ids or tags of such a week are left, which go first.
     async fn drop_weeks(&self, terms: &Terms, limit: usize) -> Result<bool, StoreError> {
         for week in self.partitions.weeks().await? {
             let end = first_key(week + 1);
@@ -110,8 +113,10 @@ impl Postgres {
             if !self.pool.read(OPEN_BEFORE, &[&end]).await?.is_empty() {
                 return Ok(false);
             }
-            if self.pool.execute(OLD_EVENT_IDS, &[&end, &(limit as i64)]).await? >= limit as u64 {
-                return Ok(true);
+            for sql in [OLD_EVENT_IDS, OLD_TAGS] {
+                if self.pool.execute(sql, &[&end, &(limit as i64)]).await? >= limit as u64 {
+                    return Ok(true);
+                }
             }
             match self.partitions.drop_week(week).await {
                 Ok(()) => {}
@@ -171,7 +176,7 @@ impl Terms {
             }
             let found = tx.all(SETTLED, &[&app, &before, &left]).await?;
             let keys: Vec<i64> = found.iter().map(|row| rows::col(row, 0)).collect::<Result<_, _>>()?;
-            for sql in [REMOVE_DELIVERIES, REMOVE_ATTEMPTS, REMOVE_EVENT_IDS, REMOVE_MESSAGES] {
+            for sql in [REMOVE_DELIVERIES, REMOVE_ATTEMPTS, REMOVE_EVENT_IDS, REMOVE_TAGS, REMOVE_MESSAGES] {
                 tx.execute(sql, &[&app, &keys]).await?;
             }
             removed += keys.len() as u64;

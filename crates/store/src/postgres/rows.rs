@@ -4,8 +4,8 @@ pub(super) use crate::encode::{corrupt, from_json, set_to_json, to_json};
 use crate::error::StoreError;
 use bytes::Bytes;
 use domain::{
-    AppKey, Channel, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, OrderKey, PageOf, Pick, Timestamp,
-    Uid,
+    AppKey, Channel, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, OrderKey, PageOf, Pick, Tag,
+    Timestamp, Uid,
 };
 use std::{borrow::Cow, collections::BTreeSet};
 use tokio_postgres::{Row, types::FromSql};
@@ -80,7 +80,7 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
-/// A message from a row of [`message_columns`], with the payload in the column after it if `with_payload`.
+/// A message from a row of [`message_columns`], its tags left out, with the payload in the column after it if `with_payload`.
 pub(super) fn message(row: &Row, with_payload: bool) -> Result<Message, StoreError> {
     let id = MessageId(keyed_ksuid(row, 0, 1, "message")?);
     let odd = |column, problem: &dyn std::fmt::Display| corrupt("message", column, id, problem);
@@ -98,11 +98,27 @@ pub(super) fn message(row: &Row, with_payload: bool) -> Result<Message, StoreErr
             event_type: EventTypeName::new(col(row, 3)?).map_err(|e| odd("event_type", &e))?,
             event_id: event_id.map(Uid::new).transpose().map_err(|e| odd("event_id", &e))?,
             channels,
+            tags: BTreeSet::new(),
             order_key: order_key.map(OrderKey::new).transpose().map_err(|e| odd("order_key", &e))?,
             created_at: Timestamp::from_micros(col(row, 7)?),
         },
         payload: payload.map(Bytes::copy_from_slice),
     })
+}
+
+/// The tags of a message `m`, to be read by [`tags`].
+macro_rules! tag_column {
+    () => {
+        "(SELECT array_agg(t.tag) FROM message_tag t WHERE t.app = m.app AND t.message = m.key)"
+    };
+}
+pub(super) use tag_column;
+
+/// The tags in a column.
+pub(super) fn tags(row: &Row, index: usize) -> Result<BTreeSet<Tag>, StoreError> {
+    let found: Option<Vec<&str>> = col(row, index)?;
+    let read = |tag| Tag::new(tag).map_err(|e| corrupt("message_tag", "tag", tag, e));
+    found.unwrap_or_default().into_iter().map(read).collect()
 }
 
 /// An id range as the values of a query: keys and tails of both ends, and how many rows to read.

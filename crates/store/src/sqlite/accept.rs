@@ -1,6 +1,6 @@
 //! Storing a message with its deliveries, inside the shared transaction.
 
-use super::{failed, writer::Tx};
+use super::{failed, rows::execute, writer::Tx};
 use crate::{
     error::StoreError,
     queue::{Accept, Accepted, Birth, Commit, Leased, NewDelivery},
@@ -8,6 +8,8 @@ use crate::{
 use bytes::Bytes;
 use domain::{DeliveryRef, EndpointKey, Message, MessageId, OrderKey, Trigger};
 use rusqlite::{OptionalExtension as _, params};
+
+const INSERT_TAG: &str = "INSERT INTO message_tag (app, tag, message) VALUES (?1, ?2, ?3)";
 
 /// Stores one message, unless it is in already.
 pub(super) fn accept(tx: &Tx<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
@@ -52,6 +54,9 @@ pub(super) fn accept(tx: &Tx<'_>, accept: &Accept) -> Result<Accepted, StoreErro
             )
             .and_then(|mut s| s.execute(params![hash, meta.created_at.as_micros(), id.head()]))
             .map_err(failed)?;
+    }
+    for tag in &meta.tags {
+        execute(tx.conn, INSERT_TAG, params![meta.app.0, tag.as_str(), id.head()]).map_err(failed)?;
     }
     for delivery in &accept.deliveries {
         insert_delivery(tx, accept, delivery)?;

@@ -50,10 +50,6 @@ const BY_ID: &str = "SELECT 1 FROM attempt WHERE key = ?1 AND tail = ?2 AND app 
 /// Latest first.
 const STATUSES: &str = "SELECT endpoint, status FROM attempt INDEXED BY attempt_message WHERE message = ?1
     ORDER BY key DESC";
-const NEWEST_DELIVERIES: &str = "SELECT message, app, state, due_at FROM delivery
-    WHERE endpoint = ?1 AND message >= ?2 AND message < ?3 ORDER BY message DESC";
-const OLDEST_DELIVERIES: &str = "SELECT message, app, state, due_at FROM delivery
-    WHERE endpoint = ?1 AND message >= ?2 AND message < ?3 ORDER BY message";
 const DUE: &str = "SELECT due_at FROM delivery WHERE endpoint = ?1 AND message = ?2 AND state = 0";
 const COUNT: &str = "SELECT count(*), count(*) FILTER (WHERE status = 0), max(key) FROM
     (SELECT status, key FROM attempt INDEXED BY attempt_endpoint
@@ -163,9 +159,9 @@ pub(super) async fn messages_to(
     let sieve = Sieve::new(&filter.messages);
     store
         .walk(Keyed::Message, range, move |conn, walk: &mut Walk<AttemptedMessage>| {
-            let sql = if walk.pick == Pick::Newest { NEWEST_DELIVERIES } else { OLDEST_DELIVERIES };
-            let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-            let rows = statement.query(params![to.endpoint.0, walk.left.start, walk.left.end]).map_err(failed)?;
+            let mut statement = conn.prepare_cached(sieve.deliveries(walk.pick)).map_err(failed)?;
+            let window = params![to.endpoint.0, walk.left.start, walk.left.end, sieve.tag(), to.app.0];
+            let rows = statement.query(window).map_err(failed)?;
             walk.over(rows, |row| {
                 let key: i64 = col(row, 0)?;
                 if col::<i64>(row, 1)? != to.app.0 || !sieve.passes_key(conn, key)? {
@@ -324,8 +320,6 @@ mod tests {
             WITHOUT_RESPONSE,
             BY_ID,
             STATUSES,
-            NEWEST_DELIVERIES,
-            OLDEST_DELIVERIES,
             DUE,
         ] {
             assert_indexed(sql);

@@ -100,7 +100,7 @@ impl Sqlite {
 
     pub(super) async fn ask_again(&self, d: DeliveryRef, now: Timestamp) -> Result<bool, StoreError> {
         self.write(move |tx| {
-            let Some(message) = rows::message_by_key(tx.conn, d.message.0.head(), false)? else {
+            let Some(message) = rows::message_to_send(tx.conn, d.message.0.head(), false)? else {
                 return Err(StoreError::NotFound);
             };
             if message.meta.id != d.message || message.meta.app != d.to.app {
@@ -200,7 +200,7 @@ fn due_in(tx: &Tx<'_>, to: EndpointRef, queue: i64, now: Timestamp, limit: usize
 
 /// Leases one delivery. Without its payload it can never be sent: it is cancelled instead.
 fn lease(tx: &Tx<'_>, to: EndpointRef, due: Due) -> Result<Option<Leased>, StoreError> {
-    let message = rows::message_by_key(tx.conn, due.message, true)?;
+    let message = rows::message_to_send(tx.conn, due.message, true)?;
     let sendable = message.and_then(|m| m.payload.map(|payload| (m.meta, payload)));
     let Some((meta, payload)) = sendable else {
         tx.conn

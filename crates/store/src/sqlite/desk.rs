@@ -22,14 +22,12 @@ macro_rules! deliveries {
         concat!(
             "SELECT message, app, state, due_at FROM delivery ",
             $which,
-            " AND message >= ?2 AND message < ?3 ORDER BY message ",
+            " AND message >= ?2 AND message < ?3 AND ?4 IS NULL AND app = ?5 ORDER BY message ",
             $order
         )
     };
 }
 
-const NEWEST: &str = deliveries!("WHERE endpoint = ?1", "DESC");
-const OLDEST: &str = deliveries!("WHERE endpoint = ?1", "ASC");
 const NEWEST_FAILED: &str =
     deliveries!("INDEXED BY delivery_ended WHERE endpoint = ?1 AND state IN (3, 4) AND state = 3", "DESC");
 const OLDEST_FAILED: &str =
@@ -40,9 +38,7 @@ const OLDEST_CANCELLED: &str =
     deliveries!("INDEXED BY delivery_ended WHERE endpoint = ?1 AND state IN (3, 4) AND state = 4", "ASC");
 const ONE: &str = "SELECT message, app, state, due_at FROM delivery WHERE endpoint = ?1 AND message = ?2";
 const ENDPOINTS: &str = "SELECT key FROM endpoint WHERE app = ?1 ORDER BY id";
-const NEWEST_MESSAGES: &str = "SELECT m.key, m.event_type, m.channels FROM message m INDEXED BY message_app
-    WHERE m.app = ?1 AND m.key >= ?2 AND m.key < ?3 ORDER BY m.key DESC";
-const OLDEST_MESSAGES: &str = "SELECT m.key, m.event_type, m.channels FROM message m INDEXED BY message_app
+const MESSAGES: &str = "SELECT m.key FROM message m INDEXED BY message_app
     WHERE m.app = ?1 AND m.key >= ?2 AND m.key < ?3 ORDER BY m.key";
 const LATEST: &str = "SELECT max(key) FROM attempt INDEXED BY attempt_message WHERE message = ?1 AND endpoint = ?2";
 /// Failed ones, and those given up or planned again after a try.
@@ -148,7 +144,7 @@ fn count_missing(conn: &Connection, e: &Endpoint, from: i64, until: i64, looks: 
     if e.disabled.is_some() {
         return Ok(counted);
     }
-    let mut statement = conn.prepare_cached(OLDEST_MESSAGES).map_err(failed)?;
+    let mut statement = conn.prepare_cached(MESSAGES).map_err(failed)?;
     let mut rows = statement.query(params![e.app.0, from, until]).map_err(failed)?;
     let mut looked = 0;
     while let Some(row) = rows.next().map_err(failed)? {
@@ -191,15 +187,17 @@ impl Desk for Sqlite {
         self.read(move |conn| {
             let keys = keys_between(conn, Keyed::Message, range.from, range.until)?;
             let sql = match (standing, range.pick) {
+                // What has a tag is found by it.
+                _ if sieve.tag().is_some() => sieve.deliveries(range.pick),
                 (Some(Standing::Failed), Pick::Newest) => NEWEST_FAILED,
                 (Some(Standing::Failed), Pick::Oldest) => OLDEST_FAILED,
                 (Some(Standing::Cancelled), Pick::Newest) => NEWEST_CANCELLED,
                 (Some(Standing::Cancelled), Pick::Oldest) => OLDEST_CANCELLED,
-                (_, Pick::Newest) => NEWEST,
-                (_, Pick::Oldest) => OLDEST,
+                (_, pick) => sieve.deliveries(pick),
             };
             let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-            let rows = statement.query(params![to.endpoint.0, keys.start, keys.end]).map_err(failed)?;
+            let window = params![to.endpoint.0, keys.start, keys.end, sieve.tag(), to.app.0];
+            let rows = statement.query(window).map_err(failed)?;
             look(rows, &range, looks, |row| {
                 let fits = col::<i64>(row, 1)? == to.app.0
                     && standing.is_none_or(|s| state_of(row).is_ok_and(|state| Standing::of(state) == s))
@@ -252,9 +250,8 @@ impl Desk for Sqlite {
         let sieve = Sieve::new(of);
         self.read(move |conn| {
             let keys = keys_between(conn, Keyed::Message, range.from, range.until)?;
-            let sql = if range.pick == Pick::Newest { NEWEST_MESSAGES } else { OLDEST_MESSAGES };
-            let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-            let rows = statement.query(params![app.0, keys.start, keys.end]).map_err(failed)?;
+            let mut statement = conn.prepare_cached(sieve.messages(range.pick)).map_err(failed)?;
+            let rows = statement.query(params![app.0, keys.start, keys.end, sieve.tag()]).map_err(failed)?;
             look(rows, &range, looks, |row| {
                 if !sieve.passes(row, 1, 2)? {
                     return Ok(None);
@@ -334,16 +331,13 @@ mod tests {
     #[test]
     fn lists_and_counts_find_their_rows_by_key_and_index() {
         for sql in [
-            NEWEST,
-            OLDEST,
             NEWEST_FAILED,
             OLDEST_FAILED,
             NEWEST_CANCELLED,
             OLDEST_CANCELLED,
             ONE,
             ENDPOINTS,
-            NEWEST_MESSAGES,
-            OLDEST_MESSAGES,
+            MESSAGES,
             LATEST,
             MISSING,
             NEXT_DUE,

@@ -24,7 +24,38 @@ macro_rules! list {
     ($order:literal) => {
         concat!(
             "SELECT m.key, m.event_type, m.channels FROM message m INDEXED BY message_app
-             WHERE m.app = ?1 AND m.key >= ?2 AND m.key < ?3 ORDER BY m.key ",
+             WHERE m.app = ?1 AND m.key >= ?2 AND m.key < ?3 AND ?4 IS NULL ORDER BY m.key ",
+            $order
+        )
+    };
+}
+
+/// The same of those with a tag, found by it.
+macro_rules! tagged {
+    ($order:literal) => {
+        concat!(
+            "SELECT m.key, m.event_type, m.channels FROM message_tag t CROSS JOIN message m ON m.key = t.message
+             WHERE t.app = ?1 AND t.message >= ?2 AND t.message < ?3 AND t.tag = ?4 ORDER BY t.message ",
+            $order
+        )
+    };
+}
+
+macro_rules! deliveries {
+    ($order:literal) => {
+        concat!(
+            "SELECT message, app, state, due_at FROM delivery
+             WHERE endpoint = ?1 AND message >= ?2 AND message < ?3 AND ?4 IS NULL AND app = ?5 ORDER BY message ",
+            $order
+        )
+    };
+}
+macro_rules! tagged_deliveries {
+    ($order:literal) => {
+        concat!(
+            "SELECT d.message, d.app, d.state, d.due_at FROM message_tag t
+             CROSS JOIN delivery d ON d.endpoint = ?1 AND d.message = t.message
+             WHERE t.app = ?5 AND t.message >= ?2 AND t.message < ?3 AND t.tag = ?4 ORDER BY t.message ",
             $order
         )
     };
@@ -32,6 +63,13 @@ macro_rules! list {
 
 const NEWEST: &str = list!("DESC");
 const OLDEST: &str = list!("ASC");
+const NEWEST_TAGGED: &str = tagged!("DESC");
+const OLDEST_TAGGED: &str = tagged!("ASC");
+const NEWEST_TO: &str = deliveries!("DESC");
+const OLDEST_TO: &str = deliveries!("ASC");
+const NEWEST_TAGGED_TO: &str = tagged_deliveries!("DESC");
+const OLDEST_TAGGED_TO: &str = tagged_deliveries!("ASC");
+const HAS_TAG: &str = "SELECT 1 FROM message_tag INDEXED BY message_tag_message WHERE message = ?1 AND tag = ?2";
 const TRAITS: &str = "SELECT event_type, channels FROM message WHERE key = ?1";
 const BY_ID: &str = "SELECT key FROM message WHERE key = ?1 AND tail = ?2 AND app = ?3";
 const BY_EVENT_ID: &str = "SELECT key FROM message WHERE app = ?1 AND event_id = ?2 AND event_id IS NOT NULL";
@@ -47,6 +85,7 @@ pub(super) struct Sieve {
     event_types: Option<BTreeSet<String>>,
     channel: Option<String>,
     within: Option<Vec<String>>,
+    tag: Option<String>,
 }
 
 impl Sieve {
@@ -55,10 +94,37 @@ impl Sieve {
             event_types: filter.event_types.as_ref().map(|types| types.iter().map(|t| t.as_str().to_owned()).collect()),
             channel: filter.channel.as_ref().map(quoted),
             within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
+            tag: filter.tag.as_ref().map(|t| t.as_str().to_owned()),
         }
     }
 
-    /// Whether a row with event type and channels in these columns passes.
+    /// Reads the messages of an application (1) with keys in a range (2, 3) from one end: key, event type, channels. Where a
+    /// tag is asked for (4), only those with it; the rest of the sieve is to be held against them.
+    pub(super) fn messages(&self, pick: Pick) -> &'static str {
+        match (&self.tag, pick) {
+            (None, Pick::Newest) => NEWEST,
+            (None, Pick::Oldest) => OLDEST,
+            (Some(_), Pick::Newest) => NEWEST_TAGGED,
+            (Some(_), Pick::Oldest) => OLDEST_TAGGED,
+        }
+    }
+
+    /// Reads the deliveries to an endpoint (1) of such messages (2, 3, 4), of an application (5): message, application,
+    /// state, when it is due.
+    pub(super) fn deliveries(&self, pick: Pick) -> &'static str {
+        match (&self.tag, pick) {
+            (None, Pick::Newest) => NEWEST_TO,
+            (None, Pick::Oldest) => OLDEST_TO,
+            (Some(_), Pick::Newest) => NEWEST_TAGGED_TO,
+            (Some(_), Pick::Oldest) => OLDEST_TAGGED_TO,
+        }
+    }
+
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// Whether a row with event type and channels in these columns passes; its tags are not looked at.
     pub(super) fn passes(&self, row: &Row<'_>, event_type: usize, channels: usize) -> Result<bool, StoreError> {
         if let Some(types) = &self.event_types {
             let value = row.get_ref(event_type).map_err(failed)?;
@@ -77,6 +143,11 @@ impl Sieve {
 
     /// Whether the message with this key passes; one that is gone passes only where nothing is asked of it.
     pub(super) fn passes_key(&self, conn: &Connection, key: i64) -> Result<bool, StoreError> {
+        if let Some(tag) = &self.tag
+            && !exists(conn, HAS_TAG, params![key, tag])?
+        {
+            return Ok(false);
+        }
         if self.event_types.is_none() && self.channel.is_none() && self.within.is_none() {
             return Ok(true);
         }
@@ -106,9 +177,9 @@ impl Log for Sqlite {
     ) -> Result<PageOf<Message>, StoreError> {
         let sieve = Sieve::new(filter);
         self.walk(Keyed::Message, range, move |conn, walk: &mut Walk<Message>| {
-            let sql = if walk.pick == Pick::Newest { NEWEST } else { OLDEST };
-            let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-            let rows = statement.query(params![app.0, walk.left.start, walk.left.end]).map_err(failed)?;
+            let mut statement = conn.prepare_cached(sieve.messages(walk.pick)).map_err(failed)?;
+            let window = params![app.0, walk.left.start, walk.left.end, sieve.tag()];
+            let rows = statement.query(window).map_err(failed)?;
             // The open query holds one state of the database, so a row seen is a row found.
             walk.over(rows, |row| {
                 if !sieve.passes(row, 1, 2)? {
@@ -219,7 +290,10 @@ mod tests {
 
     #[test]
     fn messages_are_found_by_key_and_index() {
-        for sql in [NEWEST, OLDEST, TRAITS, BY_ID, BY_EVENT_ID] {
+        for sql in [NEWEST, OLDEST, NEWEST_TAGGED, OLDEST_TAGGED, HAS_TAG, TRAITS, BY_ID, BY_EVENT_ID] {
+            assert_indexed(sql);
+        }
+        for sql in [NEWEST_TO, OLDEST_TO, NEWEST_TAGGED_TO, OLDEST_TAGGED_TO] {
             assert_indexed(sql);
         }
     }

@@ -21,6 +21,7 @@ mod people;
 mod purge;
 mod queue;
 mod record;
+mod resets;
 mod rows;
 mod sessions;
 mod source;

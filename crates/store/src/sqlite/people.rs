@@ -1,7 +1,7 @@
 //! Users and invitations; and the door to all that belongs to people, which hands on to its neighbour for sessions.
 
 use super::{
-    Sqlite, failed, failed_or_taken,
+    Sqlite, failed, failed_or_taken, resets,
     rows::{Way, all, col, corrupt, execute, first, ksuid},
     sessions,
 };
@@ -219,6 +219,7 @@ impl People for Sqlite {
         self.write(move |tx| {
             let person = &id.0.0[..];
             execute(tx.conn, "DELETE FROM membership WHERE person = ?1", [person]).map_err(failed)?;
+            execute(tx.conn, resets::REMOVE, [person]).map_err(failed)?;
             execute(tx.conn, "DELETE FROM session WHERE person = ?1 AND person IS NOT NULL", [person])
                 .map_err(failed)?;
             Ok(execute(tx.conn, "DELETE FROM person WHERE id = ?1", [person]).map_err(failed)? > 0)

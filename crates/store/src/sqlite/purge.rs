@@ -189,6 +189,7 @@ fn remove(tx: &Tx<'_>, old: &Old) -> Result<usize, StoreError> {
     for sql in [
         "DELETE FROM delivery WHERE message = ?1 AND endpoint IN (SELECT key FROM endpoint WHERE app = ?2)",
         "DELETE FROM attempt WHERE message = ?1 AND app = ?2",
+        "DELETE FROM message_tag WHERE message = ?1 AND app = ?2",
         "DELETE FROM message WHERE key = ?1 AND app = ?2",
     ] {
         tx.conn.prepare_cached(sql).and_then(|mut s| s.execute(params![old.message, old.app])).map_err(failed)?;

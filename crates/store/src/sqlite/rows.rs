@@ -7,8 +7,8 @@ use crate::error::StoreError;
 pub(super) use crate::pages::Way;
 use bytes::Bytes;
 use domain::{
-    AppKey, Channel, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, OrderKey, PageOf, Pick, Timestamp,
-    Uid,
+    AppKey, Channel, EventTypeName, IdRange, Ksuid, Message, MessageId, MessageMeta, OrderKey, PageOf, Pick, Tag,
+    Timestamp, Uid,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, types::FromSql};
 use std::collections::BTreeSet;
@@ -17,12 +17,14 @@ use std::collections::BTreeSet;
 pub(super) const MESSAGE: &str =
     "m.key, m.tail, m.app, m.event_type, m.event_id, m.channels, m.order_key, m.created_at";
 
+const TAGS: &str = "SELECT tag FROM message_tag INDEXED BY message_tag_message WHERE message = ?1";
+
 /// Reads an id of 20 bytes.
 pub(super) fn ksuid(bytes: [u8; 20]) -> Ksuid {
     Ksuid(bytes)
 }
 
-/// A message from a row of [`MESSAGE`], with the payload in the column after it if `with_payload`.
+/// A message from a row of [`MESSAGE`], its tags left out, with the payload in the column after it if `with_payload`.
 pub(super) fn message(row: &Row<'_>, with_payload: bool) -> Result<Message, StoreError> {
     let get = || -> rusqlite::Result<_> {
         Ok((
@@ -50,6 +52,7 @@ pub(super) fn message(row: &Row<'_>, with_payload: bool) -> Result<Message, Stor
             event_type: EventTypeName::new(&event_type).map_err(|e| corrupt("message", "event_type", id, e))?,
             event_id: event_id.map(|u| Uid::new(&u)).transpose().map_err(|e| corrupt("message", "event_id", id, e))?,
             channels,
+            tags: BTreeSet::new(),
             order_key: order_key
                 .map(|k| OrderKey::new(&k))
                 .transpose()
@@ -60,8 +63,16 @@ pub(super) fn message(row: &Row<'_>, with_payload: bool) -> Result<Message, Stor
     })
 }
 
-/// A message by its key.
+/// A message by its key, with its tags.
 pub(super) fn message_by_key(conn: &Connection, key: i64, with_payload: bool) -> Result<Option<Message>, StoreError> {
+    let Some(mut message) = message_to_send(conn, key, with_payload)? else { return Ok(None) };
+    let tag = |row: &Row<'_>| Tag::new(&col::<String>(row, 0)?).map_err(|e| corrupt("message_tag", "tag", key, e));
+    message.meta.tags = all(conn, TAGS, [key], tag)?.into_iter().collect();
+    Ok(Some(message))
+}
+
+/// A message by its key, as it is sent: without its tags.
+pub(super) fn message_to_send(conn: &Connection, key: i64, with_payload: bool) -> Result<Option<Message>, StoreError> {
     let sql = if with_payload { const_format(MESSAGE, ", m.payload") } else { const_format(MESSAGE, "") };
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let found = statement.query_row([key], |row| Ok(message(row, with_payload))).optional().map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Sessions of people who are signed in.
 
 use super::{
-    failed,
+    failed, resets,
     rows::{col, corrupt, execute, first, ksuid},
 };
 use crate::{
@@ -85,7 +85,7 @@ pub(super) fn count_of(conn: &Connection, user: UserId, now: Timestamp) -> Resul
 pub(super) fn clear(conn: &Connection, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut cleared = 0;
-    for sql in [CLEAR, CLEAR_INVITATIONS] {
+    for sql in [CLEAR, CLEAR_INVITATIONS, resets::CLEAR] {
         cleared += execute(conn, sql, params![now.as_micros(), limit]).map_err(failed)? as u64;
     }
     Ok(cleared)
