@@ -51,7 +51,8 @@ fuzz_target!(|data: &[u8]| {
 /// the places between them.
 fn signed(authorization: &str, body: &[u8]) {
     let now = Timestamp::from_micros(1_767_225_600_000_000);
-    let request = SignedRequest { method: "POST", path: "/api/lti/accounts/1/tool_proxy", query: "", authorization, body };
+    let request =
+        SignedRequest { method: "POST", path: "/api/lti/accounts/1/tool_proxy", query: "", authorization, body };
     let Some(base) = what_is_signed(&request, "https://hooks.example.edu", now) else { return };
     assert!(base.starts_with("POST&https%3A%2F%2Fhooks.example.edu%2Fapi%2Flti%2Faccounts%2F1%2Ftool_proxy&"));
     assert_eq!(base.bytes().filter(|b| *b == b'&').count(), 2);
