@@ -89,7 +89,8 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 fn as_milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+    // From whole nanoseconds, so that 61.5 is not written as 61.50000000000001.
+    time.as_nanos() as f64 / 1e6
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -97,7 +98,7 @@ fn milliseconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error
 }
 
 fn microseconds_if_any<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|t| t.as_secs_f64() * 1e6).serialize(to)
+    time.map(|t| t.as_nanos() as f64 / 1e3).serialize(to)
 }
 
 /// What is not known, or does not apply.
