@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { check } from "./support/page.js";
-import { launch, startWorld } from "./support/world.js";
+import { check, launch } from "./support/browser.js";
+import { startWorld } from "./support/world.js";
 
 const [COURSE, OTHER] = ["course:45", "course:46"];
 const submission = (id) => ({
