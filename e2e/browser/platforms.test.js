@@ -415,7 +415,7 @@ test("what surrounds the body has its own forms: signature headers, https only, 
   await link("Edit what nothing ticked means").click();
   await page.getByLabel(/send nothing/).check();
   await button("Save").click();
-  await page.getByText("nothing is sent", { exact: true }).waitFor();
+  await page.locator("dd", { hasText: "nothing is sent" }).waitFor();
   await link("Edit waits").click();
   await check(page, "edit-waits");
   await button("Ten tries, ten seconds apart; 404 is final").click();
