@@ -50,6 +50,8 @@ def test_nodes_that_start_at_once_share_everything(new_node, database, hook):
 def taken_by(api, app):
     """The endpoints that this node sends a message to."""
     sent = api.send(app)["id"]
+    # An attempt is listed when its result is written, which waits a few milliseconds for others.
+    time.sleep(0.3)
     return {d["id"] for d in api.get(f"/app/{app}/msg/{sent}/endpoint").json()["data"]}
 
 
