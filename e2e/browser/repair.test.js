@@ -100,8 +100,27 @@ test("with nothing to repair there is no button, and another window is counted i
   await dialog.getByLabel("Since").selectOption("7d");
   await dialog.getByText("0 messages failed since then.").waitFor();
   assert.equal(await dialog.getByLabel("Since").inputValue(), "7d");
+});
+
+test("a dialog that was closed while it counted stays closed", async () => {
+  await w.go(endpoint(failing));
+  await w.page.getByLabel("More about this endpoint").click();
+  await w.link("Resend failed messages…").first().click();
+  const dialog = w.page.getByRole("dialog");
+  await dialog.getByText("0 messages failed since then.").waitFor();
+  let answer;
+  const held = new Promise((resolve) => { answer = resolve; });
+  await w.page.route(/since=7d/, async (route) => { await held; await route.continue(); });
+  const counted = w.page.waitForResponse(/since=7d/);
+  await dialog.getByLabel("Since").selectOption("7d");
   await w.page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
+  answer();
+  await (await counted).finished();
+  // What the page does with an answer is done before it looks at the next thing.
+  await w.page.evaluate(() => fetch(location.href).then((page) => page.text()));
+  assert.equal(await dialog.isVisible(), false);
+  await w.page.unroute(/since=7d/);
 });
 
 test("what waits is counted and cancelled, listed as cancelled, and replayed later", async () => {

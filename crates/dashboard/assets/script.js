@@ -26,9 +26,13 @@
   };
 
   const dialog = document.getElementById("dialog");
-  const open = async (link) => {
+  let asked = 0;
+  // The latest that was asked for is shown; what counts again in a dialog is not, once that was closed.
+  const open = async (link, again = false) => {
+    const mine = ++asked;
     try {
       const page = new DOMParser().parseFromString(await (await fetch(link.href)).text(), "text/html");
+      if (mine !== asked || (again && !dialog.open)) return;
       const part = page.querySelector("[data-confirm]");
       if (!part) throw new Error("no confirmation there");
       const menu = document.querySelector("details.menu[open]");
@@ -36,7 +40,7 @@
       dialog.replaceChildren(document.adoptNode(part));
       if (!dialog.open) dialog.showModal();
       dialog.querySelector("[data-close]")?.focus();
-    } catch { location.href = link.href; }
+    } catch { if (mine === asked && (!again || dialog.open)) location.href = link.href; }
   };
 
   document.addEventListener("click", (event) => {
@@ -51,7 +55,7 @@
   // Counting again in a dialog stays in the dialog.
   document.addEventListener("submit", (event) => {
     const form = event.target.closest("dialog form[data-count]");
-    if (form) { event.preventDefault(); open({ href: `${form.action}?${new URLSearchParams(new FormData(form))}` }); }
+    if (form) { event.preventDefault(); open({ href: `${form.action}?${new URLSearchParams(new FormData(form))}` }, true); }
   });
   document.addEventListener("change", (event) => {
     const form = event.target.closest("select")?.closest("form[data-count]");
