@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod settings_of_endpoint;
 mod sign_in;
+mod standing;
 mod student_data;
 mod submissions;
 mod theme;
