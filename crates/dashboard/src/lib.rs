@@ -22,6 +22,7 @@ mod form;
 mod health;
 mod logs;
 mod messages;
+mod moment;
 mod more;
 mod page;
 mod people;

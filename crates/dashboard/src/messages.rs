@@ -108,7 +108,8 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         .collect();
     let ends = messages.items.first().zip(messages.items.last()).map(|(a, b)| (a.meta.id.0, b.meta.id.0));
     let (newer, older) = beside(&cursor, ends, messages.next);
-    let [when, from, until] = period.fields();
+    let times = period.fields();
+    let [when, from, until] = times.each_ref().map(|(name, value)| (*name, value.as_str()));
     let to = |name, at: Option<Ksuid>| {
         let Some(at) = at else { return String::new() };
         let at = MessageId(at).to_string();
