@@ -568,6 +568,7 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
     extras::format_carries_selection(endpoint)?;
+    extras::body_can_be_signed(endpoint)?;
     let queue = queues::url_of(endpoint)?;
     if endpoint.options.https_only && !is_private(queue.as_ref().unwrap_or(&endpoint.url)) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";
