@@ -124,7 +124,12 @@ def test_an_applications_own_options_survive_a_put_that_leaves_them_out(api):
     changed = api.patch(f"/app/{app['id']}", {"retrySchedule": [10, 20]}).json()
     assert changed["retrySchedule"] == ["10s", "20s"]
     assert_invalid(api.patch(f"/app/{app['id']}", {"retrySchedule": ["soon"]}), "body", "retrySchedule")
-    assert_invalid(api.patch(f"/app/{app['id']}", {"retention": {"payloadDays": 0}}), "body")
+    for field, days in [("payloadDays", 0), ("attemptDays", 4000)]:
+        for answer in (
+            api.patch(f"/app/{app['id']}", {"retention": {field: days}}),
+            api.put("/organization/settings", {"retention": {field: days}}),
+        ):
+            assert assert_invalid(answer)[0]["loc"] == ["body", "retention", field]
 
 
 def test_uids_work_wherever_a_path_takes_an_id(api, hook):

@@ -70,13 +70,16 @@ impl Service {
         if let Some(rules) = rules {
             all.retain(|w| w.filter == rules.name);
         }
+        all.iter_mut().for_each(|w| scope.hide_credentials(&mut w.url));
         Ok(cut(all, &page))
     }
 
     /// A webfilter by id or uid.
     pub async fn webfilter(&self, scope: &AppScope, which: &str) -> Result<Webfilter, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        self.find_webfilter(scope, which).await
+        let mut webfilter = self.find_webfilter(scope, which).await?;
+        scope.hide_credentials(&mut webfilter.url);
+        Ok(webfilter)
     }
 
     async fn find_webfilter(&self, scope: &AppScope, which: &str) -> Result<Webfilter, ServiceError> {
