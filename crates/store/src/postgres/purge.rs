@@ -1,14 +1,14 @@
 //! Retention: whole weeks by dropping their tables, and what goes before its week does in small steps.
 
 use super::{
-    Postgres, given_up, locks,
+    Postgres, given_up, hourly, locks,
     partitions::{first_key, week_of},
     pool::Tx,
     rows::{self, these_keys},
 };
 use crate::{
     error::StoreError,
-    queue::{Purge, Purged},
+    queue::{Purge, Purged, hour_of},
     views::OrganizationOptions,
 };
 use domain::{Ksuid, Timestamp, application::ApplicationOptions};
@@ -95,6 +95,8 @@ impl Postgres {
             tx.execute(sql, &[&purge.rows_before.as_micros(), &limit]).await?;
         }
         given_up::forget_old(&tx, purge.now, limit).await?;
+        // Counts stay as long as any application keeps its rows.
+        hourly::forget_old(&tx, hour_of(Ksuid::from_parts(terms.longest, [0; 12]).timestamp()), limit).await?;
         tx.commit().await?;
         alone.commit().await?;
         let full = |n: u64| n >= purge.limit as u64;
