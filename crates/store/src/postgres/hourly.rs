@@ -28,10 +28,10 @@ const ALONE: &str = "SELECT key FROM counted WHERE what = $1 FOR UPDATE SKIP LOC
 const COUNTED: &str = "SELECT key FROM counted WHERE what = $1";
 const MOVE_ON: &str = "UPDATE counted SET key = $2 WHERE what = $1";
 /// An index of page ranges is read as a bitmap, which nothing else here may use.
-const BY_PAGES: &str = "SET LOCAL enable_bitmapscan = on";
-const ATTEMPTS: &str = "SELECT a.key, a.app, a.endpoint, a.status, a.duration_ms, m.event_type
+pub(super) const BY_PAGES: &str = "SET LOCAL enable_bitmapscan = on";
+pub(super) const ATTEMPTS: &str = "SELECT a.key, a.app, a.endpoint, a.status, a.duration_ms, m.event_type
     FROM attempt a LEFT JOIN message m ON m.app = a.app AND m.key = a.message";
-const MESSAGES: &str = "SELECT a.key, a.app, a.event_type FROM message a";
+pub(super) const MESSAGES: &str = "SELECT a.key, a.app, a.event_type FROM message a";
 const STORED: &str = "SELECT h.app, h.endpoint, h.event_type, h.hour, h.delivered, h.failed, h.took
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) AS k (app, endpoint, event_type, hour)
     JOIN attempt_hour h ON h.app = k.app AND h.endpoint = k.endpoint AND h.event_type = k.event_type COLLATE \"C\"
