@@ -21,8 +21,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(300);
 /// So long after its beginning no attempt is recorded any more: a request ends after five minutes at the latest, and its
 /// result may wait for a database that was away. What came later all the same is missing in the counts, not in the log.
 const ATTEMPTS_SETTLED: Duration = Duration::from_secs(15 * 60);
-/// So long after its id was made no message is accepted any more: producers are told to come back within seconds.
-const MESSAGES_SETTLED: Duration = Duration::from_secs(2 * 60);
+/// So long after its id was made no message is accepted any more: producers are told to come back within seconds. The rest is
+/// for clocks of nodes that differ.
+const MESSAGES_SETTLED: Duration = Duration::from_secs(5 * 60);
 /// After something failed.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 

@@ -251,6 +251,7 @@ pub async fn counts_go_when_nobody_keeps_the_rows_of_their_hour(fixture: &dyn Fi
     let to = at(&w.lane().await.1);
     let begun = w.now;
     w.happened(to, "track.started", true, 5).await;
+    let open = w.post(to.app, &Post { event_type: "rare", ..Post::to(&[to]) }).await;
     w.later(MINUTE * 60 * 24 * 3);
     w.happened(to, "track.started", true, 5).await;
     w.later(MINUTE * 5);
@@ -265,4 +266,10 @@ pub async fn counts_go_when_nobody_keeps_the_rows_of_their_hour(fixture: &dyn Fi
         let left = w.hours(to, of.as_ref()).await;
         assert_eq!(left.keys().copied().collect::<Vec<_>>(), [hour_of(w.now.minus(MINUTE * 5))]);
     }
+    let found = w.store.search(to.app, all(), &only_type("rare"), FAR).await.unwrap();
+    assert_eq!(
+        found.items.iter().map(|m| m.meta.id).collect::<Vec<_>>(),
+        [open],
+        "what is kept beyond its time is found"
+    );
 }

@@ -196,10 +196,11 @@ fn natural(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Removes counts of hours before this one.
-pub(super) async fn forget_old(tx: &Tx, hour: i64, limit: i64) -> Result<(), StoreError> {
-    for sql in OLD {
-        tx.execute(sql, &[&hour, &limit]).await?;
+/// Removes counts of attempts before this hour, and of messages as far as no week from before it is left.
+pub(super) async fn forget_old(tx: &Tx, hour: i64, first_week: Option<i64>, limit: i64) -> Result<(), StoreError> {
+    let oldest = first_week.map_or(hour, |week| hour_of_key(first_key(week)));
+    for (sql, before) in OLD.into_iter().zip([hour, hour.min(oldest)]) {
+        tx.execute(sql, &[&before, &limit]).await?;
     }
     Ok(())
 }

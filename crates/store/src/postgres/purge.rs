@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    queue::{Purge, Purged, hour_of},
+    hourly::hour_of_key,
+    queue::{Purge, Purged},
     views::OrganizationOptions,
 };
 use domain::{Ksuid, Timestamp, application::ApplicationOptions};
@@ -85,6 +86,7 @@ impl Postgres {
         }
         let terms = Terms::read(&alone, &purge).await?;
         let weeks_left = if purge.lazily { self.drop_weeks(&terms, purge.limit).await? } else { false };
+        let first_week = self.partitions.weeks().await?.first().copied();
         let limit = purge.limit as i64;
         let tx = self.pool.begin().await?;
         let payloads = tx.execute(PAYLOADS, &[&purge.payload_hour, &limit]).await?;
@@ -96,7 +98,7 @@ impl Postgres {
         }
         given_up::forget_old(&tx, purge.now, limit).await?;
         // Counts stay as long as any application keeps its rows.
-        hourly::forget_old(&tx, hour_of(Ksuid::from_parts(terms.longest, [0; 12]).timestamp()), limit).await?;
+        hourly::forget_old(&tx, hour_of_key(terms.longest), first_week, limit).await?;
         tx.commit().await?;
         alone.commit().await?;
         let full = |n: u64| n >= purge.limit as u64;

@@ -39,6 +39,7 @@ const OLDEST_HOURS: &str = "SELECT hour, keys FROM message_hour
 const OF_TYPE: &str = "SELECT a.key, a.tail, a.status, a.duration_ms, m.event_type = ?4
     FROM attempt a INDEXED BY attempt_endpoint LEFT JOIN message m ON m.key = a.message
     WHERE a.endpoint = ?1 AND a.key >= ?2 AND a.key < ?3 ORDER BY a.key DESC LIMIT ?5";
+const OLDEST: &str = "SELECT min(key) FROM message";
 const OLD: [&str; 2] = [
     "DELETE FROM attempt_hour WHERE (app, endpoint, event_type, hour) IN
         (SELECT app, endpoint, event_type, hour FROM attempt_hour INDEXED BY attempt_hour_old WHERE hour < ?1 LIMIT ?2)",
@@ -134,10 +135,11 @@ fn keep_messages(tx: &Tx<'_>, tally: &MessageTally) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes counts of hours before this one.
+/// Removes counts of attempts before this hour, and of messages as far as none from before it is left.
 pub(super) fn forget_old(conn: &Connection, hour: i64, limit: usize) -> Result<(), StoreError> {
-    for sql in OLD {
-        execute(conn, sql, params![hour, natural(limit as u64)]).map_err(failed)?;
+    let oldest = first(conn, OLDEST, [], |row| col::<Option<i64>>(row, 0))?.flatten().map_or(hour, hour_of_key);
+    for (sql, before) in OLD.into_iter().zip([hour, hour.min(oldest)]) {
+        execute(conn, sql, params![before, natural(limit as u64)]).map_err(failed)?;
     }
     Ok(())
 }
