@@ -5,15 +5,20 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use domain::Timestamp;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use service::ServiceError;
 use std::{
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long the store may take to count.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What was counted stands for so many times as long as counting took: with millions that wait it takes a good part of a
+/// second of one core, and whoever asks all the time must not slow down what they watch.
+const STANDS: u32 = 50;
 /// How often samples are sorted into their buckets; until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Seconds.
@@ -67,14 +72,68 @@ pub(crate) fn describe() {
     );
 }
 
+/// What was last counted of the open deliveries. Whoever asks meanwhile waits for it.
+#[derive(Default)]
+pub(crate) struct LastCount(tokio::sync::Mutex<Option<Counted>>);
+
+struct Counted {
+    until: Instant,
+    open: u64,
+    oldest: Option<Timestamp>,
+}
+
+impl LastCount {
+    async fn or_count(
+        &self,
+        clock: impl Fn() -> Instant,
+        count: impl Future<Output = Result<(u64, Option<Timestamp>), ServiceError>>,
+    ) -> Result<(u64, Option<Timestamp>), ServiceError> {
+        let mut last = self.0.lock().await;
+        if let Some(counted) = last.as_ref().filter(|c| clock() < c.until) {
+            return Ok((counted.open, counted.oldest));
+        }
+        let begun = clock();
+        let (open, oldest) = count.await?;
+        let over = clock();
+        *last = Some(Counted { until: over + (over - begun) * STANDS, open, oldest });
+        Ok((open, oldest))
+    }
+}
+
 /// The figures in Prometheus' text form.
 pub(crate) async fn show(State(api): State<Arc<ApiState>>) -> Response {
     let Some(handle) = &api.metrics else { return StatusCode::NOT_FOUND.into_response() };
     // Counted when asked for, so that an idle server does not count all the time.
-    if let Ok(Ok((open, oldest))) = tokio::time::timeout(PATIENCE, api.service.open_deliveries()).await {
+    if let Ok(Ok((open, oldest))) =
+        tokio::time::timeout(PATIENCE, api.last_count.or_count(Instant::now, api.service.open_deliveries())).await
+    {
         let age = oldest.map_or(0.0, |due| api.service.now().since(due).as_secs_f64());
         metrics::gauge!("schoolbell_waiting").set(open as f64);
         metrics::gauge!("schoolbell_oldest_waiting_seconds").set(age);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn what_took_a_second_to_count_is_counted_again_after_most_of_a_minute() {
+        let last = LastCount::default();
+        let now = Cell::new(Instant::now());
+        let pass = |seconds| now.set(now.get() + Duration::from_secs(seconds));
+        let count = async |open: u64| {
+            let slow = async {
+                pass(1);
+                Ok((open, None))
+            };
+            last.or_count(|| now.get(), slow).await.unwrap().0
+        };
+        assert_eq!(count(1_000_000).await, 1_000_000);
+        assert_eq!(count(2).await, 1_000_000);
+        pass(50);
+        assert_eq!(count(3).await, 3);
+    }
 }

@@ -11,7 +11,9 @@ use crate::{
     report::Reporter,
     timers::Timers,
 };
-use domain::{AppKey, Endpoint, EndpointKey, EndpointRef, RetrySchedule, Timestamp, Trigger, queue::Transport};
+use domain::{
+    AppKey, Endpoint, EndpointKey, EndpointRef, InLine, RetrySchedule, Timestamp, Trigger, WaitsFor, queue::Transport,
+};
 use outbound::{Client, queue::BATCH_MAX};
 use quick_cache::sync::Cache;
 use std::{
@@ -133,6 +135,10 @@ impl Seats {
     /// An endpoint was changed: what waits may go now, or is cancelled if it was switched off or removed.
     pub fn endpoint_changed(&self, to: EndpointRef) {
         tokio::spawn(self.0.clone().look_at(to));
+    }
+    /// What waits for an endpoint in memory, and what for.
+    pub fn in_line(&self, to: EndpointRef) -> InLine {
+        self.0.in_line(to)
     }
     /// A share of the memory for a message with this many bytes; none if there is not enough.
     pub fn budget(&self, bytes: usize) -> Option<SharedTicket> {
@@ -444,6 +450,26 @@ impl Shared {
         let rate = endpoint.and_then(|e| e.throttle_rate).map(|rate| Pace::share(rate, nodes));
         let together = if endpoint.is_some_and(|e| e.options.transport == Transport::Sqs) { BATCH_MAX } else { 1 };
         Limits { concurrency: usize::from(concurrency.max(1)), rate, together }
+    }
+
+    /// What waits for an endpoint in memory, and what for. Only looks: no place of a rate is taken.
+    fn in_line(&self, to: EndpointRef) -> InLine {
+        let entry = self.parts.directory.cached(to.app);
+        let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
+        let (limits, now) = (self.limits(endpoint.map(Arc::as_ref)), self.now());
+        let Some(mut found) = self.lock_lanes().get(&to.endpoint).map(|lane| lane.in_line(now, limits)) else {
+            return InLine::default();
+        };
+        if found.waits_for == Some(WaitsFor::Turn)
+            && let Some(rate) = entry.as_ref().and_then(|e| e.application.throttle_rate)
+        {
+            let rates = self.app_rates.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = rates.get(&to.app).copied().unwrap_or_default();
+            if known.take(Pace::share(rate, self.store.nodes()), now).is_err() {
+                found.waits_for = Some(WaitsFor::ApplicationRate);
+            }
+        }
+        found
     }
 
     /// Until when an application's own rate holds a delivery back.

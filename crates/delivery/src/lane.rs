@@ -5,7 +5,7 @@ use crate::{
     timers::{Turn, Wake},
 };
 use domain::{
-    EndpointRef, Timestamp,
+    EndpointRef, InLine, Timestamp, WaitsFor,
     breaker::{Breaker, Says},
 };
 use std::{
@@ -275,6 +275,19 @@ impl Lane {
         }
     }
 
+    /// What waits here, and what for.
+    pub(crate) fn in_line(&self, now: Timestamp, limits: Limits) -> InLine {
+        let waits_for = match (self.breaker.says(now), limits.rate) {
+            (Says::WaitUntil(at), _) => WaitsFor::Receiver(at),
+            (Says::Probe, _) => WaitsFor::Receiver(now),
+            // Asked of a copy: nothing goes.
+            (Says::Go, Some(rate)) if self.rate.clone().take(rate, now).is_err() => WaitsFor::EndpointRate,
+            (Says::Go, _) => WaitsFor::Turn,
+        };
+        let messages = self.fresh.iter().chain(&self.again).map(|job| job.delivery.message).collect();
+        InLine { messages, waits_for: Some(waits_for) }
+    }
+
     /// Takes everything out that is not on the wire: the endpoint is gone, or the server stops.
     pub(crate) fn clear(&mut self) -> Vec<Leased> {
         self.backlog = None;
@@ -388,6 +401,25 @@ mod tests {
         assert_eq!(sends(&mut lane, LIMITS).len(), 1);
         lane.done(false, TryResult::Answered { success: true }, LIMITS, at(1));
         assert_eq!(sends(&mut lane, LIMITS).len(), 2);
+    }
+
+    #[test]
+    fn it_says_what_waits_and_what_for_without_taking_a_place() {
+        let mut lane = Lane::new(TO);
+        let limits = Limits { concurrency: 1, rate: Some(Pace::share(1, 1)), together: 1 };
+        lane.push(job(0, 0));
+        lane.push(job(1, 1));
+        assert_eq!(lane.in_line(at(1), limits).waits_for, Some(WaitsFor::Turn));
+        assert_eq!(sends(&mut lane, limits), [0], "looking took nothing");
+        let line = lane.in_line(at(1), limits);
+        assert_eq!(
+            line,
+            InLine { messages: [MessageId(Ksuid([1; 20]))].into(), waits_for: Some(WaitsFor::EndpointRate) }
+        );
+        for second in 1..=11 {
+            lane.breaker.failed(at(second));
+        }
+        assert_eq!(lane.in_line(at(11), limits).waits_for, Some(WaitsFor::Receiver(at(12))));
     }
 
     #[test]

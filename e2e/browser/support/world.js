@@ -7,7 +7,7 @@ import { startServer } from "../../javascript/support/server.js";
 import { HOSTILE, check } from "./browser.js";
 import { signedIn } from "./page.js";
 
-export { HOSTILE, SHOTS, launch } from "./browser.js";
+export { HOSTILE, SHOTS, check, launch } from "./browser.js";
 
 export const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 

@@ -84,14 +84,18 @@ impl Sqlite {
 
     pub(super) async fn count_open(&self) -> Result<(u64, Option<Timestamp>), StoreError> {
         self.read(|conn| {
-            let (n, held, oldest): (i64, i64, Option<i64>) = conn
+            let (n, oldest): (i64, Option<i64>) = conn
                 .prepare_cached(
-                    "SELECT (SELECT count(*) FROM delivery INDEXED BY delivery_open WHERE state IN (0, 1)),
-                            (SELECT count(*) FROM delivery INDEXED BY delivery_order
-                             WHERE order_key IS NOT NULL AND state IN (0, 1, 5) AND state = 5),
-                            (SELECT min(due_at) FROM delivery INDEXED BY delivery_open WHERE state IN (0, 1))",
+                    "SELECT count(*), min(due_at) FROM delivery INDEXED BY delivery_open WHERE state IN (0, 1)",
                 )
-                .and_then(|mut s| s.query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))))
+                .and_then(|mut s| s.query_row([], |r| Ok((r.get(0)?, r.get(1)?))))
+                .map_err(failed)?;
+            let held: i64 = conn
+                .prepare_cached(
+                    "SELECT count(*) FROM delivery INDEXED BY delivery_order
+                     WHERE order_key IS NOT NULL AND state IN (0, 1, 5) AND state = 5",
+                )
+                .and_then(|mut s| s.query_row([], |r| r.get(0)))
                 .map_err(failed)?;
             Ok((u64::try_from(n + held).unwrap_or(0), oldest.map(Timestamp::from_micros)))
         })

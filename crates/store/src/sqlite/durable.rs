@@ -17,8 +17,8 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc as std_mpsc,
     },
 };
@@ -26,6 +26,36 @@ use tokio::sync::mpsc;
 
 /// Syncs the log.
 pub(super) type SyncLog = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// The log, and whether it may have a hole: after a sync that failed, a later one that succeeds proves nothing of what was
+/// written before. So no commit counts until all of the log is in the database.
+#[derive(Clone)]
+struct Log {
+    sync: SyncLog,
+    /// Whose turn it is: the system tells of a failure once, and it counts for all that is written.
+    turn: Arc<Mutex<()>>,
+    /// Changes only within a turn.
+    in_doubt: Arc<AtomicBool>,
+}
+
+impl Log {
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        // There is nothing in it that could be half done.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let _turn = self.turn();
+        if self.in_doubt.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("the disk did not confirm what was written just before".into()));
+        }
+        (self.sync)().map_err(|error| {
+            self.in_doubt.store(true, Ordering::Release);
+            tracing::error!(%error, "the disk does not confirm what was written");
+            StoreError::Unavailable(format!("the disk does not confirm what was written: {error}"))
+        })
+    }
+}
 
 /// The way to sync the log of a database at this path.
 pub(super) fn log_of(database: &Path) -> io::Result<SyncLog> {
@@ -99,7 +129,7 @@ impl Answering {
 
 /// Syncs commits and answers them, here or on a thread of its own.
 pub(super) struct Syncing {
-    log: SyncLog,
+    log: Log,
     pub(super) answering: Answering,
     beside: Option<std_mpsc::Sender<Written>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -107,16 +137,17 @@ pub(super) struct Syncing {
 
 impl Syncing {
     /// The thread says through `calls` how many commits it has done.
-    pub(super) fn start(log: SyncLog, answering: Answering, calls: std_mpsc::Sender<Call>) -> Self {
+    pub(super) fn start(sync: SyncLog, answering: Answering, calls: std_mpsc::Sender<Call>) -> Self {
+        let log = Log { sync, turn: Arc::default(), in_doubt: Arc::default() };
         let (beside, written) = std_mpsc::channel::<Written>();
         let thread = std::thread::Builder::new().name("sync".into()).spawn({
             let (log, answering) = (log.clone(), answering.clone());
             move || {
                 while let Ok(first) = written.recv() {
                     let commits: Vec<Written> = std::iter::once(first).chain(written.try_iter()).collect();
-                    let synced = sync(&log);
+                    let synced = log.sync();
                     // First whoever has more to write. Nobody hears it only while the server stops.
-                    let _ = calls.send(Call::Synced { commits: commits.len(), whole: synced.is_ok() });
+                    let _ = calls.send(Call::Synced { commits: commits.len() });
                     for commit in commits {
                         answering.synced(commit, &synced);
                     }
@@ -126,11 +157,22 @@ impl Syncing {
         Self { log, answering, beside: Some(beside), thread: thread.ok() }
     }
 
-    /// Syncs, then answers. False if the sync failed.
-    pub(super) fn now(&self, written: Written) -> bool {
-        let synced = sync(&self.log);
+    /// Syncs, then answers.
+    pub(super) fn now(&self, written: Written) {
+        let synced = self.log.sync();
         self.answering.synced(written, &synced);
-        synced.is_ok()
+    }
+
+    /// After a sync that failed: `rescue` brings what the log holds into the database and syncs it there.
+    pub(super) fn out_of_doubt(&self, rescue: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        // Nearly always; and a sync that goes on meanwhile is not waited for.
+        if !self.log.in_doubt.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.log.turn();
+        rescue()?;
+        self.log.in_doubt.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Has it synced and answered on the other thread. Gives it back if there is none.
@@ -148,13 +190,6 @@ impl Syncing {
             let _ = thread.join();
         }
     }
-}
-
-fn sync(log: &SyncLog) -> Result<(), StoreError> {
-    log().map_err(|error| {
-        tracing::error!(%error, "the disk does not confirm what was written");
-        StoreError::Unavailable(format!("the disk does not confirm what was written: {error}"))
-    })
 }
 
 #[cfg(test)]
@@ -205,6 +240,80 @@ mod tests {
         writer.write(|_| Ok(())).await.unwrap();
         assert_eq!(log(), 0, "all of it is in the database");
         assert_eq!(rows(&connect(&path, 1024, true).unwrap()), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_beside_a_sync_that_fails_is_refused_with_it_and_what_comes_after_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let (gate, go) = std_mpsc::channel::<io::Result<()>>();
+        let go = Mutex::new(go);
+        // Says what the next sync comes to; fine when nobody says.
+        let writer = start(&path, Box::new(move || go.lock().unwrap().recv().unwrap_or(Ok(()))));
+        let many_wait = Arc::new(Barrier::new(2));
+        let held = many_wait.clone();
+        let mut writes: Vec<Waiting<'_>> = vec![Box::pin(writer.write(move |tx| {
+            held.wait();
+            insert(tx)
+        }))];
+        writes.extend((0..40).map(|_| Box::pin(writer.write(insert)) as Waiting<'_>));
+        let mut asked = Context::from_waker(Waker::noop());
+        assert!(writes.iter_mut().all(|w| w.as_mut().poll(&mut asked).is_pending()));
+        many_wait.wait();
+        let reader = connect(&path, 1024, true).unwrap();
+        while rows(&reader) < 41 {
+            std::thread::yield_now();
+        }
+        drop(reader);
+        gate.send(Err(io::Error::other("torn off"))).unwrap();
+        drop(gate);
+        for write in writes {
+            write.await.unwrap_err();
+        }
+        writer.write(insert).await.unwrap();
+        assert_eq!(rows(&connect(&path, 1024, true).unwrap()), 42, "what was refused may be there all the same");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn after_a_loss_of_power_everything_that_was_promised_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let disk = folder.path().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        // What a sync found in the files is what a machine finds that starts again.
+        let written = folder.path().to_owned();
+        let synced = disk.clone();
+        let power = Arc::new(Mutex::new(()));
+        let on = power.clone();
+        let writer = start(
+            &path,
+            Box::new(move || {
+                let _on = on.lock().unwrap();
+                for file in ["x.db", "x.db-wal"] {
+                    std::fs::copy(written.join(file), synced.join(file))?;
+                }
+                Ok(())
+            }),
+        );
+        let producers = (0..40).map(|producer| {
+            let (writer, power, disk) = (writer.clone(), power.clone(), disk.clone());
+            tokio::spawn(async move {
+                for n in 0..10 {
+                    let row = producer * 10 + n;
+                    let insert = move |tx: &mut Tx<'_>| {
+                        tx.conn.execute("INSERT INTO row (n) VALUES (?1)", [row]).map_err(crate::sqlite::failed)
+                    };
+                    writer.write(insert).await.unwrap();
+                    let _off = power.lock().unwrap();
+                    let again = Connection::open(disk.join("x.db")).unwrap();
+                    let found = again.query_row("SELECT count(*) FROM row WHERE n = ?1", [row], |r| r.get::<_, i64>(0));
+                    assert_eq!(found.unwrap(), 1, "row {row}");
+                }
+            })
+        });
+        for producer in producers.collect::<Vec<_>>() {
+            producer.await.unwrap();
+        }
     }
 
     #[tokio::test]

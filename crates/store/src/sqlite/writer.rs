@@ -79,8 +79,8 @@ pub(super) enum Call {
     Now(Job),
     /// There are records.
     Records(Patience),
-    /// So many commits are on the disk now, or in doubt.
-    Synced { commits: usize, whole: bool },
+    /// So many commits are on the disk now, or refused.
+    Synced { commits: usize },
     /// Nothing comes any more but what is synced.
     Close,
 }
@@ -185,14 +185,7 @@ impl Writer {
         let answering = Answering { answers, commits, waiting: waiting.clone() };
         let syncing = Syncing::start(log, answering, calls.clone());
         let run = Run { conn, boot, syncing, wake, woken_at: 0, copied, figures: Figures::new() };
-        let inbox = Inbox {
-            calls: called,
-            records: records.clone(),
-            records_due: None,
-            unsynced: 0,
-            in_doubt: false,
-            closed: false,
-        };
+        let inbox = Inbox { calls: called, records: records.clone(), records_due: None, unsynced: 0, closed: false };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
@@ -312,8 +305,6 @@ struct Inbox {
     records_due: Option<Instant>,
     /// Commits that are being synced beside.
     unsynced: usize,
-    /// A sync failed: nothing is promised before all of the log is in the database.
-    in_doubt: bool,
     /// Nothing comes any more.
     closed: bool,
 }
@@ -365,10 +356,7 @@ impl Inbox {
                 self.records_due.get_or_insert_with(|| Instant::now() + LINGER);
             }
             Call::Records(Patience::Spent) => self.records_due = Some(Instant::now()),
-            Call::Synced { commits, whole } => {
-                self.unsynced -= commits;
-                self.in_doubt |= !whole;
-            }
+            Call::Synced { commits } => self.unsynced -= commits,
             Call::Close => {
                 self.closed = true;
                 self.records_due = Some(Instant::now());
@@ -422,9 +410,7 @@ impl Run {
     /// One transaction, one sync; then everybody is answered. If a job broke the transaction, each is tried alone. What waits
     /// meanwhile comes into `next`.
     fn one_commit(&mut self, jobs: Vec<Job>, inbox: &mut Inbox, next: &mut Vec<Job>) {
-        if inbox.in_doubt
-            && let Err(error) = self.out_of_doubt(inbox)
-        {
+        if let Err(error) = self.syncing.out_of_doubt(|| self.log_into_database()) {
             tracing::error!(%error, "failed to make sure of what was written; nothing more is written before that");
             return self.refuse(jobs, &error);
         }
@@ -437,7 +423,7 @@ impl Run {
                     self.syncing.beside(written)
                 };
                 match here {
-                    Some(written) => inbox.in_doubt |= !self.syncing.now(written),
+                    Some(written) => self.syncing.now(written),
                     None => inbox.unsynced += 1,
                 }
             }
@@ -447,7 +433,7 @@ impl Run {
                     tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed; trying each of its jobs alone");
                     for job in jobs {
                         match self.try_commit(vec![job]) {
-                            Ok(written) => inbox.in_doubt |= !self.syncing.now(written),
+                            Ok(written) => self.syncing.now(written),
                             Err((jobs, error)) => self.refuse(jobs, &error),
                         }
                     }
@@ -459,13 +445,11 @@ impl Run {
         }
     }
 
-    /// After a sync that failed: what the log holds goes into the database, and is synced there.
-    fn out_of_doubt(&self, inbox: &mut Inbox) -> Result<(), StoreError> {
+    fn log_into_database(&self) -> Result<(), StoreError> {
         let busy: bool = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(failed)?;
         if busy {
             return Err(StoreError::Busy);
         }
-        inbox.in_doubt = false;
         Ok(())
     }
 
