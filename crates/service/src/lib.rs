@@ -136,8 +136,6 @@ pub struct Service {
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
-    /// What happened in stretches of time that are over.
-    stretches: Cache<desk::StretchKey, desk::KeptStretch>,
     passwords: password::Passwords,
     guesses: guesses::Guesses,
     /// Looks at payloads that were noted lately.
@@ -168,7 +166,6 @@ impl Service {
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
-            stretches: Cache::new(50_000),
             passwords: password::Passwords::new(),
             guesses: guesses::Guesses::new(),
             looks: Cache::new(10_000),

@@ -120,6 +120,12 @@ impl Sieve {
         }
     }
 
+    /// The event type, if it is one that is asked for.
+    pub(super) fn only_type(&self) -> Option<&str> {
+        let types = self.event_types.as_ref()?;
+        types.first().filter(|_| types.len() == 1).map(String::as_str)
+    }
+
     pub(super) fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
@@ -274,11 +280,13 @@ impl Log for Sqlite {
     }
 
     async fn kept_answer(&self, hash: [u8; 32], not_before: Timestamp) -> Result<Option<Answer>, StoreError> {
-        self.read(move |conn| answers::kept(conn, &hash, not_before)).await
+        let sealer = self.sealer.clone();
+        self.read(move |conn| answers::kept(conn, &sealer, &hash, not_before)).await
     }
 
     async fn keep_answer(&self, hash: [u8; 32], answer: Answer, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tx| answers::keep(tx.conn, &hash, &answer, now)).await
+        let sealer = self.sealer.clone();
+        self.write(move |tx| answers::keep(tx.conn, &sealer, &hash, &answer, now)).await
     }
 }
 
