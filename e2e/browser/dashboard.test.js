@@ -286,7 +286,6 @@ test("a portal link opens one application, with what its capabilities allow", as
   }
 });
 
-/** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
 test("what else an endpoint can do is set when it is added, and another expression asks anew", async () => {
   await go(`/applications/${app.id}/endpoints/new`);
   await page.getByLabel("Address").fill(`${receiver.url}/200?more`);
@@ -298,6 +297,7 @@ test("what else an endpoint can do is set when it is added, and another expressi
   await page.getByLabel("Deliveries per second at most").fill("9");
   await page.getByLabel("Waits between tries").fill("5s, 1m");
   await page.getByLabel("Encoding").selectOption("form");
+  await page.getByLabel("Signing").selectOption("none");
   await page.getByLabel("Headers").fill("X-Room: 7");
   await page.getByLabel("Filter").fill(".student | (");
   await button("Choose events").click();
@@ -315,6 +315,7 @@ test("what else an endpoint can do is set when it is added, and another expressi
   const made = await api("GET", `/app/${app.id}/endpoint/${id}/`);
   assert.deepEqual([made.channels.sort(), made.rateLimit, made.retrySchedule, made.filter], [["course:7", "course:8"], 9, ["5s", "1m"], ".student.email != null"]);
   assert.equal((await api("GET", `/app/${app.id}/endpoint/${id}/headers/`)).headers["X-Room"], "7");
+  assert.equal(made.signatureHeaders, false);
   assert.equal(made.studentData.current, true);
   // A filter that may let out more than was confirmed.
   await go(`/applications/${app.id}/endpoints/${id}/expressions`);

@@ -121,7 +121,7 @@ test("first run: the link, then a user of one's own, who is there after a restar
   const page = (people.operator = await visitor());
   await page.goto(server.signInLink(server.url));
   await button(page, "Sign in").click();
-  await page.getByText("You came with a link.").waitFor();
+  await page.getByText("You signed in with a link.").waitFor();
   await link(page, "Create your user").click();
   await page.getByLabel("Your name").fill("Mary Operator");
   await page.getByLabel("E-mail address").fill("Mary@Example.edu");
@@ -133,7 +133,7 @@ test("first run: the link, then a user of one's own, who is there after a restar
   await page.getByLabel("Password").fill(PASSWORD);
   await button(page, "Create user").click();
   await page.waitForURL("**/applications");
-  assert.equal(await page.getByText("You came with a link.").count(), 0);
+  assert.equal(await page.getByText("You signed in with a link.").count(), 0);
   await server.restart();
   await page.reload();
   assert.equal(new URL(page.url()).pathname, "/applications", "the session survives");

@@ -13,9 +13,17 @@ pub(crate) struct More {
     pub(crate) retry: String,
     pub(crate) format: String,
     pub(crate) encoding: String,
+    pub(crate) signing: String,
     pub(crate) headers: String,
     pub(crate) filter: String,
 }
+
+/// How what is sent may be signed, for the field that offers it: names and what they are.
+const SIGNINGS: [(&str, &str); 3] = [
+    ("headers", "signature headers beside the body"),
+    ("jwt", "signature headers, and the body as a signed JSON Web Token"),
+    ("none", "nothing is signed"),
+];
 
 /// The same, understood.
 #[derive(Clone, Debug, Default)]
@@ -35,19 +43,21 @@ impl More {
             retry: text("retry"),
             format: text("format"),
             encoding: text("encoding"),
+            signing: text("signing"),
             headers: text("headers"),
             filter: text("filter"),
         }
     }
     /// The name of each field, its words, and what was typed; those that are empty left out.
     pub(crate) fn typed(&self) -> Vec<(&'static str, &'static str, &str)> {
-        let Self { channels, rate, retry, format, encoding, headers, filter } = self;
-        let all: [(&str, &str, &str); 7] = [
+        let Self { channels, rate, retry, format, encoding, signing, headers, filter } = self;
+        let all: [(&str, &str, &str); 8] = [
             ("channels", "Channels", channels),
             ("rate", "Rate", rate),
             ("retry", "Waits between tries", retry),
             ("format", "Format", format),
             ("encoding", "Encoding", encoding),
+            ("signing", "Signing", signing),
             ("headers", "Headers", headers),
             ("filter", "Filter", filter),
         ];
@@ -60,11 +70,22 @@ impl More {
     pub(crate) fn encodings(&self) -> Vec<(&'static str, &'static str)> {
         typed::encodings()
     }
+    pub(crate) fn signings(&self) -> [(&'static str, &'static str); 3] {
+        SIGNINGS
+    }
     /// What it means, or what cannot be understood. Whether it is allowed, the operation decides.
     pub(crate) fn understood(&self) -> Result<Settings, String> {
         let set = |text: &str| Some(text).filter(|t| !t.is_empty()).map(str::to_owned);
         let or_keep = |text: &str| set(text).map_or(Patch::Keep, Patch::Set);
+        let (signature_headers, body_signing) = match self.signing.as_str() {
+            "headers" => (Patch::Set(true), Patch::Clear),
+            "jwt" => (Patch::Set(true), Patch::Set("jwt".to_owned())),
+            "none" => (Patch::Set(false), Patch::Clear),
+            _ => (Patch::Keep, Patch::Keep),
+        };
         let extras = EndpointExtras {
+            signature_headers,
+            body_signing,
             retry_schedule: if self.retry.is_empty() { Patch::Keep } else { typed::waits(&self.retry)? },
             format: or_keep(&self.format),
             encoding: or_keep(&self.encoding),
@@ -100,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_understood_or_complained_about() {
-        let all = typed(b"channels=course:1,+room:2&rate=7&retry=5s,+1m&headers=X-A:+b%0D%0A%0D%0AX-B:c:d&format=thin");
+        let all = typed(
+            b"channels=course:1,+room:2&rate=7&retry=5s,+1m&headers=X-A:+b%0D%0A%0D%0AX-B:c:d&format=thin&signing=none",
+        );
         let set = all.understood().unwrap();
         assert_eq!(set.channels.unwrap(), ["course:1", "room:2"]);
         assert_eq!(set.throttle_rate, Some(7));
@@ -108,7 +131,8 @@ mod tests {
         assert_eq!((headers["X-A"].as_str(), headers["X-B"].as_str()), ("b", "c:d"));
         assert_eq!(set.extras.format, Patch::Set("thin".to_owned()));
         assert!(matches!(set.extras.retry_schedule, Patch::Set(_)));
-        assert_eq!(all.typed().len(), 5);
+        assert_eq!((set.extras.signature_headers, set.extras.body_signing), (Patch::Set(false), Patch::Clear));
+        assert_eq!(all.typed().len(), 6);
         for wrong in [&b"rate=many"[..], b"retry=soon", b"headers=nonsense"] {
             assert!(typed(wrong).understood().is_err());
         }
