@@ -185,7 +185,7 @@ test("people come by invitation, which works once", async () => {
     if (role === "owner") await check(page, "invitation");
     await page.getByLabel("Your name").fill(`${name} ${HOSTILE}`);
     await page.getByLabel("Password").fill(PASSWORD);
-    await button(page, "Come in").click();
+    await button(page, "Create account").click();
     await page.waitForURL("**/applications");
     assert.equal(await link(page, "Class 7b").count(), 1);
     assert.equal(await link(page, "Class 8a").count(), 0, "others do not exist for them");
@@ -293,11 +293,11 @@ test("a password is changed by its owner, and other sessions end", async () => {
   await go(page, "/account");
   assert.match(await text(page), /1 other session/);
   await check(page, "account");
-  await page.getByLabel("Present password").fill("not it, surely");
+  await page.getByLabel("Current password").fill("not it, surely");
   await page.getByLabel("New password").fill("another four words");
   await button(page, "Change password").click();
   assert.match(await page.locator("#old-problem").innerText(), /not your password/);
-  await page.getByLabel("Present password").fill(PASSWORD);
+  await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password").fill("another four words");
   await button(page, "Change password").click();
   await page.getByText("The password was changed.").waitFor();
@@ -322,8 +322,8 @@ test("whoever forgot their password gets a link from an operator, which works on
   await go(page, "/settings/people");
   await page.getByRole("link", { name: /alan/ }).click();
   const alan = page.url();
-  await link(page, "Let choose a new password…").click();
-  await page.getByRole("button", { name: "Sign out and make link" }).click();
+  await link(page, "Reset password…").click();
+  await page.getByRole("button", { name: "Sign out and create link" }).click();
   const url = await page.locator("#link").innerText();
   await check(page, "user-reset-link");
   await people.assistant.reload();
@@ -364,7 +364,7 @@ test("with an OpenID provider: nobody without an invitation, then by subject", a
   await stranger.getByText("nobody here has invited you").waitFor();
   const url = await invite("assistant", "grace");
   await stranger.goto(url);
-  await stranger.getByRole("button", { name: /^Come in with 127/ }).click();
+  await stranger.getByRole("button", { name: /^Join with 127/ }).click();
   await stranger.waitForURL("**/applications");
   assert.equal(await link(stranger, "Class 7b").count(), 1);
   await go(stranger, "/account");
@@ -385,18 +385,18 @@ test("an operator keeps people out, at once; nobody their own rights", async () 
   await check(page, "people");
   await page.getByRole("link", { name: "grace of the provider" }).click();
   await check(page, "user");
-  await button(page, "Keep out").click();
-  await page.getByText("is kept out, and was signed out.").waitFor();
+  await button(page, "Remove access").click();
+  await page.getByText("cannot sign in any more, and was signed out.").waitFor();
   await people.grace.reload();
   assert.equal(new URL(people.grace.url()).pathname, "/sign-in");
   await go(page, "/settings/people");
   await page.getByRole("link", { name: "Mary Operator" }).click();
-  assert.equal(await button(page, "Take operator away").count(), 0);
+  assert.equal(await button(page, "Remove operator role").count(), 0);
   const me = new URL(page.url()).pathname;
   assert.equal(await send(page, me, { to: "member" }), 303);
   await go(page, me);
   assert.match(await text(page), /cannot change your own rights/);
-  assert.match(await text(page), /do everything \(operator\)/);
+  assert.match(await text(page), /operator: everything in the organization/);
 });
 
 test("tokens are shown once and work; forms of other sites are refused", async () => {

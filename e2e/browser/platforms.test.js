@@ -179,7 +179,7 @@ test("a wider selection and another address ask anew, a narrower one does not", 
   // A program moves it: nobody was asked, and the page says so.
   await api("PATCH", `/app/${apps.teachstack.id}/endpoint/${endpoint.split("/").at(-1)}/`, { url: `${receiver.url}/moved` });
   await page.reload();
-  await page.getByText("To be confirmed anew").waitFor();
+  await page.getByText("To be confirmed again").waitFor();
   await link("Confirm student data").click();
   await check(page, "student-data-outdated");
   await page.getByLabel(/may get this data/).check();
@@ -329,7 +329,7 @@ test("a receiver can be asked before its endpoint is added", async () => {
     await page.getByLabel("Address").fill(receiver.url + path);
     await button("Choose events").click();
     await button("Review").click();
-    await page.getByText("More choices").click();
+    await page.getByText("More options").click();
     await page.getByLabel("Ask the receiver first").selectOption({ label: "It has to repeat X-Hook-Secret" });
     await page.getByLabel(/may get this data/).check();
     await button("Add endpoint").click();
@@ -391,7 +391,7 @@ test("what new endpoints start out with is changed for the application, and take
   const made = await api("POST", `/app/${apps.teachstack.id}/endpoint/`, { url: "http://example.com/" });
   assert.deepEqual([made.retrySchedule, made.format, made.httpsOnly], [["5s", "1m"], "teachstack", undefined]);
   await api("DELETE", `/app/${apps.teachstack.id}/endpoint/${made.id}/`);
-  await button("Back to what Teachstack says").click();
+  await button("Reset to Teachstack's defaults").click();
   await page.getByText("Saved. Endpoints that are added from now on").waitFor();
   assert.ok((await api("GET", `/app/${apps.teachstack.id}/`)).endpointDefaults.httpsOnly);
 });

@@ -166,6 +166,25 @@ test("activity shows delivered, failed and how long it took, as charts and as nu
   await w.link("Last 7 days").click();
   await w.page.waitForURL(/range=7d/);
   await w.check("activity-week");
+  const failures = async () => Number((await w.page.locator("main").innerText()).match(/delivered, ([\d,]+) failed\./)[1]);
+  const all = await failures();
+  // One event type only, and the same of four weeks: both are in the address.
+  await w.page.locator("select#event").selectOption("work.handed_in");
+  await w.button("Show").click();
+  await w.page.waitForURL(/range=7d&event=work\.handed_in/);
+  const some = await failures();
+  assert.ok(0 < some && some < all, `${some} of ${all}`);
+  await w.link("Last 28 days").click();
+  await w.page.waitForURL(/range=28d&event=work\.handed_in/);
+  assert.equal(await failures(), some);
+  assert.equal(await w.page.locator("select#event").inputValue(), "work.handed_in");
+  assert.equal(await w.page.locator("tbody tr").count(), 28);
+  assert.match(await w.page.locator("main").innerText(), /every day/);
+  await w.check("activity-month-one-event");
+  await w.go(`${endpoint(failing)}/activity?range=28d&event=never.seen`);
+  assert.equal(await failures(), 0);
+  await w.go(`${endpoint(failing)}/activity?event=no%20name`);
+  await w.page.getByRole("alert").waitFor();
 });
 
 test("the catalogue is public only where it was switched on", async () => {

@@ -2,17 +2,16 @@
 
 use crate::{
     endpoint::{Head, address, frame},
-    form::Query,
-    page::{Frame, Page, show as render},
+    events::catalogue,
+    form::{Query, link},
+    page::{Frame, Page, in_words, is_about_input, show as render},
     session::Visitor,
     words::{millis, thousands},
 };
 use askama::Template;
 use axum::extract::Path;
-use service::desk::Stretch;
-use std::time::Duration;
+use service::desk::{Activity, Stretch};
 
-const HOUR: Duration = Duration::from_secs(3600);
 /// The charts' height and width in their own units.
 const HEIGHT: u64 = 160;
 const WIDTH: usize = 480;
@@ -46,12 +45,77 @@ struct Times {
     y_most: u64,
 }
 
+/// How far back the page looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Day,
+    Week,
+    Month,
+}
+
+impl Range {
+    const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Month];
+
+    fn read(name: &str) -> Self {
+        Self::ALL.into_iter().find(|range| range.name() == name).unwrap_or(Self::Day)
+    }
+    /// In the address.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Day => "",
+            Self::Week => "7d",
+            Self::Month => "28d",
+        }
+    }
+    fn words(self) -> &'static str {
+        match self {
+            Self::Day => "Last 24 hours",
+            Self::Week => "Last 7 days",
+            Self::Month => "Last 28 days",
+        }
+    }
+    /// Hours of a bar, and how many bars.
+    fn stretches(self) -> (u16, u16) {
+        match self {
+            Self::Day => (1, 24),
+            Self::Week => (6, 28),
+            Self::Month => (24, 28),
+        }
+    }
+    /// Of a bar.
+    fn each(self) -> &'static str {
+        match self {
+            Self::Day => "hour",
+            Self::Week => "6 hours",
+            Self::Month => "day (of UTC)",
+        }
+    }
+    /// What stands under a bar.
+    fn label(self) -> &'static str {
+        if self == Self::Day { "hour" } else { "day" }
+    }
+}
+
+/// Another range of the same page.
+struct Choice {
+    words: &'static str,
+    path: String,
+    current: bool,
+}
+
 #[derive(Template)]
 #[template(path = "endpoint_activity.html")]
 struct ActivityPage {
     frame: Frame,
     head: Head,
-    week: bool,
+    range: Range,
+    ranges: Vec<Choice>,
+    /// The event type that is looked at, of these.
+    event: String,
+    types: Vec<String>,
+    problem: String,
+    /// Whether all that happened is in it.
+    all: bool,
     bars: Vec<Bar>,
     /// The ends of the axes, and their halves.
     top: [String; 2],
@@ -65,14 +129,38 @@ struct ActivityPage {
 pub(crate) async fn show(visitor: Visitor, Path((app, endpoint)): Path<(String, String)>, Query(query): Query) -> Page {
     let scope = visitor.service().open(&visitor.actor, &app).await?;
     let e = visitor.service().endpoint(&scope, &endpoint).await?;
-    let week = query.get("range") == "7d";
-    let (width, count) = if week { (HOUR * 6, 28) } else { (HOUR, 24) };
-    let stretches = visitor.service().activity(&scope, &e, width, count, true).await?;
-    let (bars, top, top_ms) = bars(&stretches, week);
+    let (range, event) = (Range::read(query.get("range")), query.get("event").to_owned());
+    let of = query.some("event");
+    let mut problem = String::new();
+    let found = match visitor.service().activity(&scope, &e, of.as_deref(), range.stretches(), true).await {
+        Err(e) if is_about_input(&e) => {
+            problem = in_words(&e);
+            Activity { all: true, ..Activity::default() }
+        }
+        found => found?,
+    };
+    let (bars, top, top_ms) = bars(&found.stretches, range);
+    let head = Head::read(&visitor, &scope, &e, "activity").await?;
+    let here = format!("{}/activity", head.path);
+    let choice = |r: Range| Choice {
+        words: r.words(),
+        path: link(&here, &[("range", r.name()), ("event", &event)]),
+        current: r == range,
+    };
+    let mut types: Vec<String> = catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect();
+    // What it was once called may still be in the counts.
+    if !event.is_empty() && problem.is_empty() && !types.contains(&event) {
+        types.push(event.clone());
+    }
     render(&ActivityPage {
         frame: frame(&visitor, scope.application(), format!("Activity of {}", address(&e))),
-        head: Head::read(&visitor, &scope, &e, "activity").await?,
-        week,
+        ranges: Range::ALL.map(choice).into(),
+        head,
+        range,
+        event,
+        types,
+        problem,
+        all: found.all,
         delivered: thousands(bars.iter().map(|b| b.delivered).sum()),
         failed: thousands(bars.iter().map(|b| b.failed).sum()),
         timed: bars.iter().any(|b| b.took.is_some()),
@@ -94,7 +182,7 @@ fn round(n: u64) -> u64 {
 }
 
 /// Bars from zero, failed above delivered, and the numbers at the tops of the axes.
-fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u64) {
+fn bars(stretches: &[Stretch], range: Range) -> (Vec<Bar>, u64, u64) {
     let top = stretches.iter().map(|s| s.success + s.fail).max().unwrap_or(0);
     let top_ms = stretches.iter().filter_map(|s| s.took).map(|t| t.most_ms).max().unwrap_or(0);
     let (top, top_ms) = (round(top), round(u64::from(top_ms)));
@@ -106,10 +194,10 @@ fn bars(stretches: &[Stretch], week: bool) -> (Vec<Bar>, u64, u64) {
         let (h_delivered, h_failed) = (height(s.success, top), height(s.fail, top));
         let iso = s.from.to_string();
         let part = |range: std::ops::Range<usize>| iso.get(range).unwrap_or_default().to_owned();
-        let label = match (i % every == every - 1, week) {
+        let label = match (i % every == every - 1, range) {
             (false, _) => String::new(),
-            (true, true) => part(5..10),
-            (true, false) => part(11..16),
+            (true, Range::Day) => part(11..16),
+            (true, Range::Week | Range::Month) => part(5..10),
         };
         let x = LEFT + i * each;
         Bar {
@@ -146,7 +234,8 @@ mod tests {
         let from = Timestamp::parse("2026-05-01T09:00:00Z").unwrap();
         let of = |success, fail, took| Stretch { from, success, fail, took };
         let took = Some(Took { half_ms: 10, most_ms: 40 });
-        let (bars, top, top_ms) = bars(&[of(0, 0, None), of(1_000, 0, took), of(998, 1, None), of(0, 0, None)], false);
+        let (bars, top, top_ms) =
+            bars(&[of(0, 0, None), of(1_000, 0, took), of(998, 1, None), of(0, 0, None)], Range::Day);
         assert_eq!((top, top_ms), (1_000, 40));
         assert_eq!((bars[0].h_delivered, bars[0].h_failed), (0, 0));
         assert_eq!((bars[1].y_delivered, bars[1].h_delivered), (0, HEIGHT));

@@ -8,7 +8,6 @@ use domain::{Attempt, AttemptStatus, DisabledBecause, Endpoint, Timestamp, Waits
 use service::{AppScope, ServiceError, Window, attempts::AttemptsLike};
 use std::{sync::Arc, time::Duration};
 
-const HOUR: Duration = Duration::from_secs(3600);
 /// Marks on the strip of the latest attempts.
 const STRIP: usize = 100;
 
@@ -70,7 +69,7 @@ pub(crate) async fn of_last_day(
     scope: &AppScope,
     endpoint: &Endpoint,
 ) -> Result<(u64, u64), ServiceError> {
-    let hours = visitor.service().activity(scope, endpoint, HOUR, 24, false).await?;
+    let hours = visitor.service().activity(scope, endpoint, None, (1, 24), false).await?.stretches;
     Ok((hours.iter().map(|h| h.success).sum(), hours.iter().map(|h| h.fail).sum()))
 }
 

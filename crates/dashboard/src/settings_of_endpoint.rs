@@ -163,7 +163,7 @@ impl Fact {
         match self {
             Self::Url => ("Address", "Where messages go. The next try of what waits uses the new address."),
             Self::Description => ("Description", "For people, such as who runs the receiver."),
-            Self::Events => ("Events", "Tick what the receiver should hear of."),
+            Self::Events => ("Events", "Tick the events that the receiver should get."),
             Self::Channels => {
                 ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
             }

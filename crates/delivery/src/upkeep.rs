@@ -1,6 +1,7 @@
-//! What goes on beside delivery: background tasks (recover, replay) and retention, both in small steps.
+//! What goes on beside delivery: background tasks (recover, replay), retention, and counting what happened by the hour; all
+//! in small steps.
 
-use domain::{EndpointRef, Task};
+use domain::{EndpointRef, Ksuid, Task};
 use std::{sync::Arc, time::Duration};
 use store::{Directory, Ids, Purge, StoreError};
 use tokio::sync::Notify;
@@ -15,6 +16,14 @@ const BREATH: Duration = Duration::from_millis(20);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for tasks that another node left behind.
 const TASKS_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for something to count.
+const COUNT_EVERY: Duration = Duration::from_secs(300);
+/// So long after its beginning no attempt is recorded any more: a request ends after five minutes at the latest, and its
+/// result may wait for a database that was away. What came later all the same is missing in the counts, not in the log.
+const ATTEMPTS_SETTLED: Duration = Duration::from_secs(15 * 60);
+/// So long after its id was made no message is accepted any more: producers are told to come back within seconds. The rest is
+/// for clocks of nodes that differ.
+const MESSAGES_SETTLED: Duration = Duration::from_secs(5 * 60);
 /// After something failed.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -42,7 +51,8 @@ impl Upkeep {
         let running = vec![
             tokio::spawn(run_tasks(directory.clone(), ids.clone(), tasks_changed.clone())),
             tokio::spawn(run_retention(directory.clone(), ids.clone(), settings)),
-            tokio::spawn(run_clearing(directory, ids, settings)),
+            tokio::spawn(run_clearing(directory.clone(), ids.clone(), settings)),
+            tokio::spawn(run_counting(directory, ids)),
         ];
         Self { tasks_changed, running }
     }
@@ -138,6 +148,27 @@ async fn run_clearing(directory: Arc<Directory>, ids: Arc<Ids>, settings: Upkeep
             Ok(n) => tokio::time::sleep(if n >= PURGE_STEP as u64 { BREATH } else { PURGE_EVERY }).await,
             Err(error) => {
                 tracing::error!(%error, "failed to remove sessions and entries past their time; trying again");
+                tokio::time::sleep(PURGE_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Counts by the hour what is settled. Where nothing happened, a look is all that it costs.
+async fn run_counting(directory: Arc<Directory>, ids: Arc<Ids>) {
+    loop {
+        let (store, now) = (directory.store(), ids.now());
+        let until = |settled| Ksuid::lowest_at(now.minus(settled));
+        let counted = match store.roll_attempts(until(ATTEMPTS_SETTLED)).await {
+            Ok(attempts) => {
+                store.roll_messages(until(MESSAGES_SETTLED)).await.map(|messages| attempts.more || messages.more)
+            }
+            Err(error) => Err(error),
+        };
+        match counted {
+            Ok(more) => tokio::time::sleep(if more { BREATH } else { COUNT_EVERY }).await,
+            Err(error) => {
+                tracing::error!(%error, "failed to count what happened; trying again");
                 tokio::time::sleep(PURGE_EVERY).await;
             }
         }

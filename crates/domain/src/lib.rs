@@ -9,6 +9,7 @@ pub mod audit;
 pub mod breaker;
 pub mod confines;
 pub mod delivery;
+pub mod durations;
 pub mod endpoint;
 pub mod event_type;
 pub mod failure;
@@ -34,6 +35,7 @@ pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use confines::Confines;
 pub use delivery::{DeliveryRef, DeliveryState, EndpointRef, InLine, WaitsFor};
+pub use durations::Durations;
 pub use endpoint::{
     BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,
     StudentDataConfirmation,

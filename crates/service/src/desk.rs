@@ -2,10 +2,10 @@
 //! bounded number of rows and says where to go on, so that a page costs the same however much is stored.
 
 use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError, messages::MessagesOf};
-use domain::{Endpoint, EndpointKey, InLine, Ksuid, Message, Timestamp};
+use domain::{Durations, Endpoint, EndpointRef, EventTypeName, InLine, Ksuid, Message, Timestamp};
 use std::time::Duration;
-use store::MessageFilter;
 pub use store::{Counted, DeliveryView, Looked, Standing};
+use store::{HourCount, MessageFilter, Uncounted};
 
 /// Rows that one page looks at. Those that are filtered by their message cost two look-ups each.
 const LOOKS: usize = 20_000;
@@ -16,10 +16,11 @@ const LOOKS_THROUGH_DELIVERIES: usize = 1_000;
 const DELIVERIES: usize = 100;
 /// The same where only some of them are shown.
 const DELIVERIES_SIFTED: usize = 2_000;
-/// Successes whose durations stand for a stretch of time.
+/// Successes whose durations stand for those of a stretch of time that are not counted yet.
 const SAMPLE: usize = 50;
-/// After its end, attempts of a stretch of time may still be written for this long.
-const SETTLED: Duration = Duration::from_secs(120);
+/// Attempts that are not counted yet, looked at for those of one event type.
+const LOOKS_UNCOUNTED: usize = 2_000;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A stretch of time at an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +35,7 @@ pub struct Stretch {
     pub took: Option<Took>,
 }
 
-/// How long successes took, from a sample of them.
+/// How long successes took; at most one part in sixteen more than the truth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Took {
     /// Half of them took at most this many milliseconds.
@@ -43,22 +44,30 @@ pub struct Took {
     pub most_ms: u32,
 }
 
-/// Names a stretch: endpoint, seconds it is long, second it begins.
-pub(crate) type StretchKey = (EndpointKey, u64, i64);
-
-/// What is kept of a stretch that is over: it does not change any more, except that retention takes from it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeptStretch {
-    counts: (u64, u64),
-    took: Option<Option<Took>>,
+/// What happened at an endpoint, stretch after stretch.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Activity {
+    /// Oldest first; the last one is not over.
+    pub stretches: Vec<Stretch>,
+    /// Whether all is in it. Of one event type, some of the latest may not be counted yet.
+    pub all: bool,
 }
 
 impl Took {
-    fn of(mut durations: Vec<u32>) -> Option<Self> {
-        durations.sort_unstable();
-        let at = |share: usize| durations.get((durations.len() * share / 100).min(durations.len().saturating_sub(1)));
-        Some(Self { half_ms: *at(50)?, most_ms: *at(95)? })
+    fn of(durations: &Durations) -> Option<Self> {
+        Some(Self { half_ms: durations.within(50)?, most_ms: durations.within(95)? })
     }
+}
+
+/// Durations of so many, of which these are a sample.
+fn spread(sample: &[u32], times: u64) -> Durations {
+    let mut durations = Durations::default();
+    let size = sample.len() as u64;
+    for (i, ms) in (0..).zip(sample) {
+        let up_to = |n: u64| u128::from(times) * u128::from(n) / u128::from(size.max(1));
+        durations.add(*ms, u64::try_from(up_to(i + 1) - up_to(i)).unwrap_or(u64::MAX));
+    }
+    durations
 }
 
 fn looks(of: &MessageFilter, through: usize) -> usize {
@@ -120,48 +129,79 @@ impl Service {
         Ok(self.store.next_due(scope.endpoint_ref(endpoint)).await?)
     }
 
-    /// Attempts to an endpoint over the latest `count` stretches of time of this width, oldest first; the last one is
-    /// not over. Those that are over are counted once and then remembered.
+    /// Attempts to an endpoint over the latest `count` stretches of so many whole hours of UTC; of one event type, or of
+    /// all. What was counted is read from the counts, what came since from the attempts themselves.
     pub async fn activity(
         &self,
         scope: &AppScope,
         endpoint: &Endpoint,
-        width: Duration,
-        count: u16,
+        of: Option<&str>,
+        (hours, count): (u16, u16),
         with_durations: bool,
-    ) -> Result<Vec<Stretch>, ServiceError> {
+    ) -> Result<Activity, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
+        let of = of.map(EventTypeName::new).transpose();
+        let of = of.map_err(|_| ServiceError::InvalidRange("There is no such event type"))?;
         let (to, now) = (scope.endpoint_ref(endpoint), self.now());
-        let seconds = width.as_secs().max(1);
-        let step = i64::try_from(seconds).unwrap_or(i64::MAX);
-        let first = (now.as_seconds().div_euclid(step) - i64::from(count) + 1) * step;
+        let step = i64::from(hours.max(1));
+        let last = now.as_seconds().div_euclid(3600).div_euclid(step) * step;
+        let first = last - (i64::from(count.max(1)) - 1) * step;
+        let counted = self.store.attempt_hours(to, of.as_ref(), first..last + step).await?;
+        let begin = |hour: i64| Timestamp::from_micros(hour.saturating_mul(3_600_000_000));
+        let since = counted.counted.max(Ksuid::lowest_at(begin(first)));
+        let rest = match &of {
+            Some(of) => self.store.attempts_of_type(to, of, since, Ksuid::MAX, LOOKS_UNCOUNTED).await?,
+            None => Uncounted { attempts: Vec::new(), all: true },
+        };
         let mut stretches = Vec::with_capacity(usize::from(count));
-        for i in 0..i64::from(count) {
-            let from = Timestamp::from_micros((first + i * step) * 1_000_000);
-            let end = from.plus(width);
-            let key = (endpoint.key, seconds, from.as_seconds());
-            let kept = self.stretches.get(&key);
+        for hour in (0..i64::from(count.max(1))).map(|n| first + n * step) {
+            let (from, end) = (begin(hour), begin(hour).plus(HOUR * u32::from(hours.max(1))));
+            let mut sum = HourCount::default();
+            counted.hours.range(hour..hour + step).for_each(|(_, count)| sum.merge(count));
             // Ids may be a little ahead of the clock; the last stretch holds all of them.
             let (low, high) = (Ksuid::lowest_at(from), if end > now { Ksuid::MAX } else { Ksuid::lowest_at(end) });
-            let counts = match kept {
-                Some(kept) => kept.counts,
-                None => {
-                    let stats = self.store.endpoint_stats(to, low, high).await?;
-                    (stats.success, stats.fail)
+            if counted.counted < high {
+                let low = low.max(counted.counted);
+                match of {
+                    Some(_) => add_listed(&mut sum, &rest, low, high),
+                    None => self.add_uncounted(&mut sum, to, (low, high), with_durations).await?,
                 }
-            };
-            let took = match kept.and_then(|k| k.took) {
-                Some(took) => Some(took),
-                None if with_durations && counts.0 == 0 => Some(None),
-                None if with_durations => Some(Took::of(self.store.durations(to, low, high, SAMPLE).await?)),
-                None => None,
-            };
-            if now.since(end) > SETTLED {
-                self.stretches.insert(key, KeptStretch { counts, took });
             }
-            stretches.push(Stretch { from, success: counts.0, fail: counts.1, took: took.flatten() });
+            let took = Took::of(&sum.took);
+            stretches.push(Stretch { from, success: sum.delivered, fail: sum.failed, took });
         }
-        Ok(stretches)
+        Ok(Activity { stretches, all: rest.all })
+    }
+
+    /// Adds attempts that are not counted yet.
+    async fn add_uncounted(
+        &self,
+        sum: &mut HourCount,
+        to: EndpointRef,
+        (low, high): (Ksuid, Ksuid),
+        with_durations: bool,
+    ) -> Result<(), ServiceError> {
+        let stats = self.store.endpoint_stats(to, low, high).await?;
+        let took = if with_durations && stats.success > 0 {
+            spread(&self.store.durations(to, low, high, SAMPLE).await?, stats.success)
+        } else {
+            Durations::default()
+        };
+        sum.merge(&HourCount { delivered: stats.success, failed: stats.fail, took });
+        Ok(())
+    }
+}
+
+/// Adds those of a list that lie in a range.
+fn add_listed(sum: &mut HourCount, list: &Uncounted, low: Ksuid, high: Ksuid) {
+    for (_, success, ms) in list.attempts.iter().filter(|(id, ..)| (low..high).contains(id)) {
+        match success {
+            true => {
+                sum.delivered += 1;
+                sum.took.add(*ms, 1);
+            }
+            false => sum.failed += 1,
+        }
     }
 }
 
@@ -170,10 +210,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_by_half_and_nineteen_of_twenty() {
-        assert_eq!(Took::of(Vec::new()), None);
-        assert_eq!(Took::of(vec![7]), Some(Took { half_ms: 7, most_ms: 7 }));
-        let hundred: Vec<u32> = (1..=100).rev().collect();
-        assert_eq!(Took::of(hundred), Some(Took { half_ms: 51, most_ms: 96 }));
+    fn a_sample_stands_for_all() {
+        assert_eq!(Took::of(&spread(&[], 0)), None);
+        assert_eq!(Took::of(&spread(&[7], 1)), Some(Took { half_ms: 7, most_ms: 7 }));
+        let durations = spread(&[1, 2, 30], 1_000);
+        assert_eq!((durations.within(33), durations.within(34), durations.within(67)), (Some(1), Some(2), Some(30)));
+    }
+
+    #[test]
+    fn of_a_list_each_counts_in_its_range_only() {
+        let at = |n| Ksuid::from_parts(n, [0; 12]);
+        let list = Uncounted { attempts: vec![(at(9), true, 4), (at(5), false, 8), (at(2), true, 1)], all: true };
+        let mut sum = HourCount::default();
+        add_listed(&mut sum, &list, at(3), at(9));
+        assert_eq!((sum.delivered, sum.failed), (0, 1));
+        add_listed(&mut sum, &list, at(9), Ksuid::MAX);
+        assert_eq!((sum.delivered, sum.failed, sum.took.within(50)), (1, 1, Some(4)));
     }
 }

@@ -138,8 +138,6 @@ pub struct Service {
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
     turns: turns::Turns,
-    /// What happened in stretches of time that are over.
-    stretches: Cache<desk::StretchKey, desk::KeptStretch>,
     passwords: password::Passwords,
     guesses: guesses::Guesses,
     /// Looks at payloads that were noted lately.
@@ -171,7 +169,6 @@ impl Service {
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
             turns: turns::Turns::new(),
-            stretches: Cache::new(50_000),
             passwords: password::Passwords::new(),
             guesses: guesses::Guesses::new(),
             looks: Cache::new(10_000),

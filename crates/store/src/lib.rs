@@ -14,6 +14,7 @@ pub mod desk;
 pub mod directory;
 mod encode;
 pub mod error;
+pub mod hourly;
 pub mod ids;
 pub mod key_sets;
 pub mod lti;
@@ -32,6 +33,7 @@ pub use audit::{Audit, AuditFilter};
 pub use desk::{Counted, DeliveryView, Desk, Looked, Standing};
 pub use directory::{AppEntry, Directory};
 pub use error::StoreError;
+pub use hourly::{HourCount, Hourly, Hours, Rolled, Uncounted};
 pub use ids::Ids;
 pub use key_sets::KeySets;
 pub use lti::Lti;
@@ -49,5 +51,5 @@ pub use views::{
 pub use webfilters::{RunFilter, Webfilters};
 
 /// All that a storage engine does.
-pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk {}
-impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk> Store for T {}
+pub trait Store: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk + Hourly {}
+impl<T: Config + Log + Queue + Lti + KeySets + Webfilters + People + Resets + Audit + Desk + Hourly> Store for T {}

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod config;
 pub mod desk;
 pub mod given_up;
+pub mod hourly;
 pub mod key_sets;
 pub mod log;
 pub mod lti;
@@ -108,6 +109,15 @@ macro_rules! conformance_tests {
                 how_far_a_task_is_shows_in_its_window
                 durations_are_those_of_the_latest_successes
                 an_application_is_public_only_if_it_says_so
+            }
+            hourly {
+                counts_are_those_of_the_attempts_themselves
+                each_attempt_is_counted_once_whoever_counts_at_the_same_time
+                what_is_recorded_behind_the_end_of_a_step_is_counted_by_a_later_one
+                attempts_not_counted_yet_are_told_by_their_type
+                what_is_rare_is_found_where_it_was_counted
+                pages_of_an_event_type_hold_each_exactly_once_counted_or_not
+                counts_go_when_nobody_keeps_the_rows_of_their_hour
             }
             lti {
                 a_root_account_is_made_once_and_replaced_on_purpose
@@ -225,6 +235,7 @@ mod tests {
             include_str!("audit.rs"),
             include_str!("config.rs"),
             include_str!("desk.rs"),
+            include_str!("hourly.rs"),
             include_str!("log.rs"),
             include_str!("lti.rs"),
             include_str!("pages.rs"),

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     desk::{Counted, DeliveryView, Desk, Looked, Standing},
     error::StoreError,
+    hourly::Piece,
     views::MessageFilter,
 };
 use async_trait::async_trait;
@@ -45,7 +46,22 @@ macro_rules! deliveries {
             " FROM (SELECT message, state, due_at FROM delivery
                     WHERE app = $1 AND endpoint = $2 AND message >= $3 AND message <= $4 ",
             $which,
-            " AND $9::text IS NULL ORDER BY message ",
+            " AND $9::text IS NULL AND $10::bigint[] IS NULL ORDER BY message ",
+            $order,
+            " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
+            $order
+        )
+    };
+}
+/// The same of messages with these keys ($10).
+macro_rules! keyed_deliveries {
+    ($order:literal) => {
+        concat!(
+            "SELECT d.message, m.tail, d.state, d.due_at, m.key IS NOT NULL AND ",
+            sieve!("$5", "$6", "$8"),
+            " FROM (SELECT d.message, d.state, d.due_at FROM (SELECT key FROM unnest($10::bigint[]) AS key OFFSET 0) k
+                    JOIN delivery d ON d.app = $1 AND d.endpoint = $2 AND d.message = k.key
+                    WHERE k.key >= $3 AND k.key <= $4 AND $9::text IS NULL ORDER BY k.key ",
             $order,
             " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
             $order
@@ -61,7 +77,7 @@ macro_rules! tagged_deliveries {
             " FROM (SELECT d.message, d.state, d.due_at FROM message_tag t
                     JOIN delivery d ON d.app = $1 AND d.endpoint = $2 AND d.message = t.message
                     WHERE t.app = $1 AND t.tag = $9 AND t.message >= $3 AND t.message <= $4
-                        AND d.message >= $3 AND d.message <= $4 ORDER BY t.message ",
+                        AND d.message >= $3 AND d.message <= $4 AND $10::bigint[] IS NULL ORDER BY t.message ",
             $order,
             " LIMIT $7) d LEFT JOIN message m ON m.app = $1 AND m.key = d.message ORDER BY d.message ",
             $order
@@ -74,9 +90,24 @@ macro_rules! messages {
             "SELECT m.key, m.tail, ",
             sieve!("$4", "$5", "$7"),
             " FROM (SELECT key, tail, event_type, channels FROM message
-                    WHERE app = $1 AND key >= $2 AND key <= $3 AND $8::text IS NULL ORDER BY key ",
+                    WHERE app = $1 AND key >= $2 AND key <= $3 AND $8::text IS NULL AND $9::bigint[] IS NULL
+                    ORDER BY key ",
             $order,
             " LIMIT $6) m ORDER BY m.key ",
+            $order
+        )
+    };
+}
+/// The same of those with these keys ($9).
+macro_rules! keyed_messages {
+    ($order:literal) => {
+        concat!(
+            "SELECT m.key, m.tail, ",
+            sieve!("$4", "$5", "$7"),
+            " FROM (SELECT key FROM unnest($9::bigint[]) AS key WHERE key >= $2 AND key <= $3 AND $8::text IS NULL
+                    ORDER BY key ",
+            $order,
+            " LIMIT $6) k JOIN message m ON m.app = $1 AND m.key = k.key ORDER BY k.key ",
             $order
         )
     };
@@ -89,7 +120,7 @@ macro_rules! tagged_messages {
             "SELECT m.key, m.tail, ",
             sieve!("$4", "$5", "$7"),
             " FROM (SELECT message FROM message_tag WHERE app = $1 AND tag = $8 AND message >= $2 AND message <= $3
-                    ORDER BY message ",
+                    AND $9::bigint[] IS NULL ORDER BY message ",
             $order,
             " LIMIT $6) t JOIN message m ON m.app = $1 AND m.key = t.message ORDER BY t.message ",
             $order
@@ -103,6 +134,10 @@ const NEWEST_FAILED: &str = deliveries!("AND state IN (3, 4) AND state = 3", "DE
 const OLDEST_FAILED: &str = deliveries!("AND state IN (3, 4) AND state = 3", "ASC");
 const NEWEST_CANCELLED: &str = deliveries!("AND state IN (3, 4) AND state = 4", "DESC");
 const OLDEST_CANCELLED: &str = deliveries!("AND state IN (3, 4) AND state = 4", "ASC");
+const NEWEST_KEYED: &str = keyed_deliveries!("DESC");
+const OLDEST_KEYED: &str = keyed_deliveries!("ASC");
+const NEWEST_KEYED_MESSAGES: &str = keyed_messages!("DESC");
+const OLDEST_KEYED_MESSAGES: &str = keyed_messages!("ASC");
 const NEWEST_MESSAGES: &str = messages!("DESC");
 const OLDEST_MESSAGES: &str = messages!("ASC");
 const NEWEST_TAGGED: &str = tagged_messages!("DESC");
@@ -145,43 +180,81 @@ const DURATIONS: &str = concat!(
 );
 const POSITION: &str = "SELECT position FROM task WHERE id = $1";
 
-/// Goes over rows whose first columns are a message's key and tail (absent if it is gone), newest or oldest first, as far
-/// as `looks` allows; see [`rows_for`].
-fn look<T>(
-    found: &[Row],
-    range: &IdRange,
+/// A walk over rows whose first columns are a message's key and tail (absent if it is gone), newest or oldest first, as far
+/// as its looks allow; see [`rows_for`].
+struct Look<T> {
+    range: IdRange,
     looks: usize,
-    mut read: impl FnMut(&Row) -> Result<Option<T>, StoreError>,
-) -> Result<Looked<(Ksuid, T)>, StoreError> {
-    let mut items = Vec::with_capacity(range.limit.min(found.len()));
-    let (mut last, mut looked, mut next) = (None, 0, None);
-    for row in found {
-        let is_there = rows::col::<Option<&[u8]>>(row, 1)?.is_some();
-        let id = match is_there {
-            true => rows::keyed_ksuid(row, 0, 1, "message")?,
-            // Just beyond this row, whatever the rest of its id was.
-            false => {
-                let tail = if range.pick == Pick::Newest { [0; 12] } else { [0xff; 12] };
-                Ksuid::from_parts(rows::col(row, 0)?, tail)
+    looked: usize,
+    items: Vec<(Ksuid, T)>,
+    last: Option<Ksuid>,
+    next: Option<Ksuid>,
+}
+
+impl<T> Look<T> {
+    fn begin(range: &IdRange, looks: usize) -> Self {
+        Self { range: range.clone(), looks, looked: 0, items: Vec::new(), last: None, next: None }
+    }
+
+    /// How many more rows may be looked at; none if the walk is over.
+    fn left(&mut self) -> Option<usize> {
+        if self.looked >= self.looks {
+            self.next = self.last;
+        }
+        self.next.is_none().then(|| self.looks - self.looked)
+    }
+
+    fn over(
+        &mut self,
+        found: &[Row],
+        mut read: impl FnMut(&Row) -> Result<Option<T>, StoreError>,
+    ) -> Result<(), StoreError> {
+        for row in found {
+            let is_there = rows::col::<Option<&[u8]>>(row, 1)?.is_some();
+            let id = if is_there { rows::keyed_ksuid(row, 0, 1, "message")? } else { self.beyond(rows::col(row, 0)?) };
+            if is_there && !(self.range.from..self.range.until).contains(&id) {
+                continue;
             }
-        };
-        if is_there && !(range.from..range.until).contains(&id) {
-            continue;
+            if self.items.len() == self.range.limit || self.looked >= self.looks {
+                self.next = self.last;
+                break;
+            }
+            self.looked += 1;
+            self.last = Some(id);
+            if is_there && let Some(item) = read(row)? {
+                self.items.push((id, item));
+            }
         }
-        if items.len() == range.limit || looked == looks {
-            next = last;
-            break;
-        }
-        looked += 1;
-        last = Some(id);
-        if is_there && let Some(item) = read(row)? {
-            items.push((id, item));
+        Ok(())
+    }
+
+    /// Looked for these keys, the last one last. Looking in vain costs as much.
+    fn looked_for(&mut self, keys: &[i64], found: usize) {
+        self.looked = self.looked.saturating_add(keys.len().saturating_sub(found));
+        if self.next.is_none() {
+            self.last = keys.last().map(|key| self.beyond(*key)).or(self.last);
         }
     }
-    if range.pick == Pick::Oldest {
-        items.reverse();
+
+    /// Just beyond a row, whatever the rest of its id is.
+    fn beyond(&self, key: i64) -> Ksuid {
+        Ksuid::from_parts(key, if self.range.pick == Pick::Newest { [0; 12] } else { [0xff; 12] })
     }
-    Ok(Looked { items, next })
+
+    fn end(mut self) -> Looked<(Ksuid, T)> {
+        if self.range.pick == Pick::Oldest {
+            self.items.reverse();
+        }
+        Looked { items: self.items, next: self.next }
+    }
+}
+
+/// What a query for a piece takes: its first and last key, and its keys where they are known.
+fn window(piece: &Piece) -> (i64, i64, Option<&[i64]>) {
+    match piece {
+        Piece::Span(span) => (span.start, span.end.saturating_sub(1), None),
+        Piece::Keys(keys) => (i64::MIN, i64::MAX, Some(keys)),
+    }
 }
 
 /// How many rows to ask for: one more tells whether the range ends there, and a row at each end may lie just outside.
@@ -209,6 +282,16 @@ fn state(row: &Row, state: usize, due: usize) -> Result<DeliveryState, StoreErro
 }
 
 impl Postgres {
+    /// Where messages that pass a sieve may be: the hours of an event type, where one is asked for.
+    async fn where_to_look(&self, app: AppKey, sieve: &Sieve, range: &IdRange) -> Result<Vec<Piece>, StoreError> {
+        let keys = range.from.head()..range.until.head().saturating_add(1);
+        match sieve.only_type() {
+            // What has a tag is found by it.
+            Some(event_type) if sieve.tag.is_none() => self.where_messages_are(app, event_type, keys, range.pick).await,
+            _ => Ok(vec![Piece::Span(keys)]),
+        }
+    }
+
     /// The attempts that a query of two columns names, their answers left out, by its first column.
     async fn latest_by(&self, app: AppKey, found: &[Row]) -> Result<HashMap<i64, Attempt>, StoreError> {
         let mut whose = HashMap::with_capacity(found.len());
@@ -272,16 +355,23 @@ impl Desk for Postgres {
             (_, Pick::Newest) => NEWEST,
             (_, Pick::Oldest) => OLDEST,
         };
-        let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
+        let keyed = if range.pick == Pick::Newest { NEWEST_KEYED } else { OLDEST_KEYED };
         let (app, endpoint, Sieve { event_types, channel, within, tag }) = (to.app.0, to.endpoint.0, &sieve);
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
-            [&app, &endpoint, &from, &until, event_types, channel, &rows, within, tag];
-        let found = self.pool.read(sql, &values).await?;
-        let looked = look(&found, &range, looks, |row| {
-            let state = state(row, 2, 3)?;
-            let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
-            Ok(fits.then_some(state))
-        })?;
+        let mut look = Look::begin(&range, looks);
+        for piece in self.where_to_look(to.app, &sieve, &range).await? {
+            let Some(left) = look.left() else { break };
+            let ((from, until, keys), rows) = (window(&piece), rows_for(left));
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
+                [&app, &endpoint, &from, &until, event_types, channel, &rows, within, tag, &keys];
+            let found = self.pool.read(if keys.is_some() { keyed } else { sql }, &values).await?;
+            look.over(&found, |row| {
+                let state = state(row, 2, 3)?;
+                let fits = rows::col(row, 4)? && standing.is_none_or(|s| Standing::of(state) == s);
+                Ok(fits.then_some(state))
+            })?;
+            look.looked_for(keys.unwrap_or_default(), found.len());
+        }
+        let looked = look.end();
         let keys: Vec<i64> = looked.items.iter().map(|(id, _)| id.head()).collect();
         let latest = self.pool.read(LATEST_TO, &[&app, &endpoint, &keys]).await?;
         let mut latest = self.latest_by(to.app, &latest).await?;
@@ -334,12 +424,19 @@ impl Desk for Postgres {
             (Some(_), Pick::Newest) => NEWEST_TAGGED,
             (Some(_), Pick::Oldest) => OLDEST_TAGGED,
         };
-        let (from, until, rows) = (range.from.head(), range.until.head(), rows_for(looks));
+        let keyed = if range.pick == Pick::Newest { NEWEST_KEYED_MESSAGES } else { OLDEST_KEYED_MESSAGES };
         let Sieve { event_types, channel, within, tag } = &sieve;
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [&app.0, &from, &until, event_types, channel, &rows, within, tag];
-        let found = self.pool.read(sql, &values).await?;
-        let looked = look(&found, &range, looks, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
+        let mut look = Look::begin(&range, looks);
+        for piece in self.where_to_look(app, &sieve, &range).await? {
+            let Some(left) = look.left() else { break };
+            let ((from, until, keys), rows) = (window(&piece), rows_for(left));
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+                [&app.0, &from, &until, event_types, channel, &rows, within, tag, &keys];
+            let found = self.pool.read(if keys.is_some() { keyed } else { sql }, &values).await?;
+            look.over(&found, |row| Ok(rows::col::<bool>(row, 2)?.then_some(())))?;
+            look.looked_for(keys.unwrap_or_default(), found.len());
+        }
+        let looked = look.end();
         let keys: Vec<i64> = looked.items.iter().map(|(id, ())| id.head()).collect();
         Ok(Looked { items: self.messages_by_key(app, &keys, false).await?, next: looked.next })
     }

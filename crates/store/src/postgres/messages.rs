@@ -116,6 +116,14 @@ impl Sieve {
             within: filter.within.as_ref().map(|w| w.channels().iter().map(quoted).collect()),
         }
     }
+
+    /// The event type, if it is one that is asked for.
+    pub(super) fn only_type(&self) -> Option<&str> {
+        match self.event_types.as_deref() {
+            Some([only]) => Some(only),
+            _ => None,
+        }
+    }
 }
 
 impl Postgres {

@@ -16,6 +16,7 @@ mod endpoints;
 mod event_types;
 mod examine;
 mod given_up;
+mod hourly;
 mod key_sets;
 mod locks;
 mod lti;
@@ -71,6 +72,7 @@ pub struct Postgres {
     partitions: Partitions,
     sealer: Arc<Sealer>,
     commits: mpsc::UnboundedSender<Commit>,
+    stride: hourly::Stride,
     life: AbortHandle,
 }
 
@@ -100,7 +102,8 @@ impl Postgres {
         };
         let writer = Writer::start(parts);
         let life = tokio::spawn(node.clone().live(address, pool.clone(), commits.clone())).abort_handle();
-        Ok((Self { pool, writer, node, partitions, sealer, commits, life }, receiver))
+        let stride = Default::default();
+        Ok((Self { pool, writer, node, partitions, sealer, commits, stride, life }, receiver))
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     Postgres,
     accept::INSERT_PLAIN_DELIVERIES,
     claim::{CONTENT, GIVE_BACK, LEASE},
+    hourly::{ATTEMPTS, BY_PAGES, MESSAGES},
     partitions::first_key,
     record::{RECORD, RELEASE},
 };
@@ -73,6 +74,31 @@ async fn what_is_found_by_its_key_costs_the_same_however_much_is_under_way() {
             assert!(!plan.contains("Join Filter"), "{name}, after {known}:\n{plan}");
             assert!(!plan.contains("delivery_lease"), "{name}, after {known}:\n{plan}");
         }
+    }
+    let attempts =
+        "INSERT INTO attempt (app, key, endpoint, message, at, duration_ms, response_status, status, trigger, tail,
+            url, response)
+        SELECT 1, key, 1, key, 1, 1, 200, 0, 0, '123456789012', 'x', 'x' FROM unnest($1::bigint[]) AS key";
+    store.pool.execute(attempts, &[&deliveries]).await.unwrap();
+    for known in ["SELECT 1", "ANALYZE"] {
+        let conn = store.pool.lend().await.unwrap();
+        conn.batch(known).await.unwrap();
+        conn.batch("BEGIN").await.unwrap();
+        conn.batch(BY_PAGES).await.unwrap();
+        for sql in [ATTEMPTS, MESSAGES] {
+            let asked = format!("EXPLAIN {sql} WHERE a.key >= {} AND a.key < {}", week + 10, week + 20);
+            let answer = conn.ask(&asked).await.unwrap();
+            let lines = answer.iter().filter_map(|m| match m {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            let plan = lines.collect::<Vec<_>>().join("\n");
+            // The ranges of pages that hold the keys, and each attempt's message by its key; of this week only.
+            assert!(plan.contains("_key_idx") && !plan.contains("Join Filter"), "after {known}:\n{plan}");
+            assert!(!plan.contains("Seq Scan"), "after {known}:\n{plan}");
+            assert!(!plan.contains("attempt_w101"), "after {known}:\n{plan}");
+        }
+        conn.batch("ROLLBACK").await.unwrap();
     }
     drop(store);
     client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();

@@ -1,13 +1,14 @@
 //! Retention: whole weeks by dropping their tables, and what goes before its week does in small steps.
 
 use super::{
-    Postgres, given_up, locks,
+    Postgres, given_up, hourly, locks,
     partitions::{first_key, week_of},
     pool::Tx,
     rows::{self, these_keys},
 };
 use crate::{
     error::StoreError,
+    hourly::hour_of_key,
     queue::{Purge, Purged},
     views::OrganizationOptions,
 };
@@ -85,6 +86,7 @@ impl Postgres {
         }
         let terms = Terms::read(&alone, &purge).await?;
         let weeks_left = if purge.lazily { self.drop_weeks(&terms, purge.limit).await? } else { false };
+        let first_week = self.partitions.weeks().await?.first().copied();
         let limit = purge.limit as i64;
         let tx = self.pool.begin().await?;
         let payloads = tx.execute(PAYLOADS, &[&purge.payload_hour, &limit]).await?;
@@ -95,6 +97,8 @@ impl Postgres {
             tx.execute(sql, &[&purge.rows_before.as_micros(), &limit]).await?;
         }
         given_up::forget_old(&tx, purge.now, limit).await?;
+        // Counts stay as long as any application keeps its rows.
+        hourly::forget_old(&tx, hour_of_key(terms.longest), first_week, limit).await?;
         tx.commit().await?;
         alone.commit().await?;
         let full = |n: u64| n >= purge.limit as u64;

@@ -2,6 +2,7 @@
 
 use super::{
     Sqlite, applications, attempts, endpoints, failed,
+    hourly::where_messages_are,
     messages::{Sieve, is_there},
     rows::{Keyed, all, col, corrupt, first, keys_between, message_by_key},
 };
@@ -16,6 +17,7 @@ use domain::{
     MessageId, Pick, TaskId, TaskKind, Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params};
+use std::ops::Range;
 
 macro_rules! deliveries {
     ($which:literal, $order:literal) => {
@@ -62,33 +64,97 @@ const DURATIONS: &str = "SELECT a.duration_ms FROM (SELECT key FROM attempt INDE
     WHERE endpoint = ?1 AND key >= ?2 AND key < ?3 AND status = 0 ORDER BY key DESC LIMIT ?4) k
     JOIN attempt a ON a.key = k.key";
 
-/// Goes over rows whose first column is a message's key, newest or oldest first, as far as `looks` allows.
-fn look<T>(
-    mut rows: Rows<'_>,
-    range: &IdRange,
+/// A walk over rows whose first column is a message's key, newest or oldest first, as far as its looks allow.
+struct Look<T> {
+    pick: Pick,
+    limit: usize,
     looks: usize,
-    mut read: impl FnMut(&Row<'_>) -> Result<Option<(Ksuid, T)>, StoreError>,
-) -> Result<Looked<T>, StoreError> {
-    let mut items = Vec::with_capacity(range.limit);
-    let (mut last, mut looked, mut next) = (None, 0, None);
-    while let Some(row) = rows.next().map_err(failed)? {
-        if items.len() == range.limit || looked == looks {
-            next = last;
-            break;
-        }
-        looked += 1;
-        let key: i64 = col(row, 0)?;
-        // Just beyond this row, whatever the rest of its id is.
-        last = Some(Ksuid::from_parts(key, if range.pick == Pick::Newest { [0; 12] } else { [0xff; 12] }));
-        if let Some((id, item)) = read(row)? {
-            last = Some(id);
-            items.push(item);
-        }
+    looked: usize,
+    items: Vec<T>,
+    last: Option<Ksuid>,
+    next: Option<Ksuid>,
+}
+
+impl<T> Look<T> {
+    fn begin(range: &IdRange, looks: usize) -> Self {
+        let items = Vec::with_capacity(range.limit);
+        Self { pick: range.pick, limit: range.limit, looks, looked: 0, items, last: None, next: None }
     }
-    if range.pick == Pick::Oldest {
-        items.reverse();
+
+    /// Looks at the rows of these ranges, one range after the other; `sql` is asked with `window`'s values for each.
+    fn over<P: rusqlite::Params>(
+        &mut self,
+        conn: &Connection,
+        sql: &str,
+        ranges: Vec<Range<i64>>,
+        window: impl Fn(&Range<i64>) -> P,
+        mut read: impl FnMut(&Row<'_>) -> Result<Option<(Ksuid, T)>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut statement = conn.prepare_cached(sql).map_err(failed)?;
+        for range in ranges {
+            if self.looked == self.looks {
+                self.next = self.last;
+            }
+            if self.next.is_some() {
+                break;
+            }
+            let before = self.looked;
+            self.over_rows(statement.query(window(&range)).map_err(failed)?, &mut read)?;
+            // Looking in vain costs as much.
+            if self.looked == before && range.end == range.start.saturating_add(1) {
+                self.looked += 1;
+                self.last = Some(self.beyond(range.start));
+            }
+        }
+        Ok(())
     }
-    Ok(Looked { items, next })
+
+    fn over_rows(
+        &mut self,
+        mut rows: Rows<'_>,
+        read: &mut impl FnMut(&Row<'_>) -> Result<Option<(Ksuid, T)>, StoreError>,
+    ) -> Result<(), StoreError> {
+        while let Some(row) = rows.next().map_err(failed)? {
+            if self.items.len() == self.limit || self.looked == self.looks {
+                self.next = self.last;
+                break;
+            }
+            self.looked += 1;
+            self.last = Some(self.beyond(col(row, 0)?));
+            if let Some((id, item)) = read(row)? {
+                self.last = Some(id);
+                self.items.push(item);
+            }
+        }
+        Ok(())
+    }
+
+    /// Just beyond a row, whatever the rest of its id is.
+    fn beyond(&self, key: i64) -> Ksuid {
+        Ksuid::from_parts(key, if self.pick == Pick::Newest { [0; 12] } else { [0xff; 12] })
+    }
+
+    fn end(mut self) -> Looked<T> {
+        if self.pick == Pick::Oldest {
+            self.items.reverse();
+        }
+        Looked { items: self.items, next: self.next }
+    }
+}
+
+/// Where messages that pass a sieve may be: the hours of an event type, where one is asked for.
+fn where_to_look(
+    conn: &Connection,
+    app: AppKey,
+    sieve: &Sieve,
+    keys: Range<i64>,
+    pick: Pick,
+) -> Result<Vec<Range<i64>>, StoreError> {
+    match sieve.only_type() {
+        // What has a tag is found by it.
+        Some(event_type) if sieve.tag().is_none() => where_messages_are(conn, app, event_type, keys, pick),
+        _ => Ok(vec![keys]),
+    }
 }
 
 fn state_of(row: &Row<'_>) -> Result<DeliveryState, StoreError> {
@@ -195,18 +261,25 @@ impl Desk for Sqlite {
                 (Some(Standing::Cancelled), Pick::Oldest) => OLDEST_CANCELLED,
                 (_, pick) => sieve.deliveries(pick),
             };
-            let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-            let window = params![to.endpoint.0, keys.start, keys.end, sieve.tag(), to.app.0];
-            let rows = statement.query(window).map_err(failed)?;
-            look(rows, &range, looks, |row| {
-                let fits = col::<i64>(row, 1)? == to.app.0
-                    && standing.is_none_or(|s| state_of(row).is_ok_and(|state| Standing::of(state) == s))
-                    && sieve.passes_key(conn, col(row, 0)?)?;
-                if !fits {
-                    return Ok(None);
-                }
-                Ok(view(conn, to.endpoint, row)?.map(|v| (v.meta.id.0, v)))
-            })
+            let ranges = where_to_look(conn, to.app, &sieve, keys, range.pick)?;
+            let (endpoint, app, tag) = (to.endpoint.0, to.app.0, sieve.tag());
+            let mut look = Look::begin(&range, looks);
+            look.over(
+                conn,
+                sql,
+                ranges,
+                |keys| (endpoint, keys.start, keys.end, tag, app),
+                |row| {
+                    let fits = col::<i64>(row, 1)? == to.app.0
+                        && standing.is_none_or(|s| state_of(row).is_ok_and(|state| Standing::of(state) == s))
+                        && sieve.passes_key(conn, col(row, 0)?)?;
+                    if !fits {
+                        return Ok(None);
+                    }
+                    Ok(view(conn, to.endpoint, row)?.map(|v| (v.meta.id.0, v)))
+                },
+            )?;
+            Ok(look.end())
         })
         .await
     }
@@ -250,14 +323,22 @@ impl Desk for Sqlite {
         let sieve = Sieve::new(of);
         self.read(move |conn| {
             let keys = keys_between(conn, Keyed::Message, range.from, range.until)?;
-            let mut statement = conn.prepare_cached(sieve.messages(range.pick)).map_err(failed)?;
-            let rows = statement.query(params![app.0, keys.start, keys.end, sieve.tag()]).map_err(failed)?;
-            look(rows, &range, looks, |row| {
-                if !sieve.passes(row, 1, 2)? {
-                    return Ok(None);
-                }
-                Ok(message_by_key(conn, col(row, 0)?, false)?.map(|m| (m.meta.id.0, m)))
-            })
+            let ranges = where_to_look(conn, app, &sieve, keys, range.pick)?;
+            let (sql, tag) = (sieve.messages(range.pick), sieve.tag());
+            let mut look = Look::begin(&range, looks);
+            look.over(
+                conn,
+                sql,
+                ranges,
+                |keys| (app.0, keys.start, keys.end, tag),
+                |row| {
+                    if !sieve.passes(row, 1, 2)? {
+                        return Ok(None);
+                    }
+                    Ok(message_by_key(conn, col(row, 0)?, false)?.map(|m| (m.meta.id.0, m)))
+                },
+            )?;
+            Ok(look.end())
         })
         .await
     }

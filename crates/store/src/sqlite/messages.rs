@@ -120,6 +120,12 @@ impl Sieve {
         }
     }
 
+    /// The event type, if it is one that is asked for.
+    pub(super) fn only_type(&self) -> Option<&str> {
+        let types = self.event_types.as_ref()?;
+        types.first().filter(|_| types.len() == 1).map(String::as_str)
+    }
+
     pub(super) fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }

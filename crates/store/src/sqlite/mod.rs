@@ -15,6 +15,7 @@ mod durable;
 mod endpoints;
 mod event_types;
 mod given_up;
+mod hourly;
 mod key_sets;
 mod lti;
 mod messages;

@@ -1,12 +1,12 @@
 //! Retention: removing what is past its time in small steps, so that delivery never waits long for one.
 
-use super::{Sqlite, failed, given_up, rows, writer::Tx};
+use super::{Sqlite, failed, given_up, hourly, rows, writer::Tx};
 use crate::{
     error::StoreError,
-    queue::{Purge, Purged},
+    queue::{Purge, Purged, hour_of},
     views::OrganizationOptions,
 };
-use domain::{Ksuid, application::ApplicationOptions};
+use domain::{Ksuid, Timestamp, application::ApplicationOptions};
 use rusqlite::{Connection, params};
 use std::{
     sync::{
@@ -23,13 +23,18 @@ impl Sqlite {
     pub(super) async fn purge_step(&self, purge: Purge) -> Result<Purged, StoreError> {
         // Looked for on a reading connection, so that the writer is not held up by what may not go yet.
         let terms = self.own_terms.clone();
-        let old = self.read(move |conn| old_messages(conn, &terms.get(conn)?, &purge)).await?;
-        self.write(move |tx| remove_old(tx, &old, &purge)).await
+        let (old, counts_since) = self
+            .read(move |conn| {
+                let own = terms.get(conn)?;
+                Ok((old_messages(conn, &own, &purge)?, counts_since(&own, &purge)))
+            })
+            .await?;
+        self.write(move |tx| remove_old(tx, &old, counts_since, &purge)).await
     }
 }
 
 /// One step's removals.
-fn remove_old(tx: &Tx<'_>, old: &[Old], purge: &Purge) -> Result<Purged, StoreError> {
+fn remove_old(tx: &Tx<'_>, old: &[Old], counts_since: i64, purge: &Purge) -> Result<Purged, StoreError> {
     let payloads = expired_payloads(tx, purge)?;
     let mut messages = 0;
     for message in old {
@@ -45,10 +50,17 @@ fn remove_old(tx: &Tx<'_>, old: &[Old], purge: &Purge) -> Result<Purged, StoreEr
         .map_err(failed)?;
     ended(tx, purge)?;
     given_up::forget_old(tx.conn, purge.now, purge.limit)?;
+    hourly::forget_old(tx.conn, counts_since, purge.limit)?;
     let limit = purge.limit;
     let more = payloads >= limit || old.len() >= limit || answers >= limit;
     tx.conn.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(failed)?;
     Ok(Purged { payloads: payloads as u64, messages: messages as u64, answers: answers as u64, more })
+}
+
+/// The hour from which on counts are kept: as long as any application keeps its rows.
+fn counts_since(own: &[(i64, u16)], purge: &Purge) -> i64 {
+    let longest = own.iter().map(|(_, days)| purge.now.minus(Duration::from_secs(u64::from(*days) * 86_400)));
+    hour_of(longest.fold(purge.rows_before, Timestamp::min))
 }
 
 /// Applications that keep rows for another time than the rest, and for how many days.
@@ -237,7 +249,7 @@ fn ended(tx: &Tx<'_>, purge: &Purge) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::{Config as _, MainKey, Queue as _, queue::Commit, sqlite::connect};
-    use domain::{AppKey, Application, ApplicationId, Timestamp};
+    use domain::{AppKey, Application, ApplicationId};
     use std::{path::Path, sync::atomic::AtomicUsize};
 
     fn purge() -> Purge {
@@ -267,7 +279,7 @@ mod tests {
         let own = store.own_terms.get(&conn).unwrap();
         let old = old_messages(&conn, &own, &purge()).unwrap();
         let tx = Tx { conn: &conn, boot: 0, commit: &mut Commit::default() };
-        remove_old(&tx, &old, &purge()).unwrap();
+        remove_old(&tx, &old, counts_since(&own, &purge()), &purge()).unwrap();
         counter.load(Ordering::Relaxed)
     }
 

@@ -9,8 +9,9 @@ use crate::{
 use rusqlite::{Connection, types::ValueRef};
 use std::path::Path;
 
-/// Tables whose content belongs to this database or engine alone.
-const LEFT_BEHIND: [&str; 3] = ["meta", "refinery_schema_history", "sqlite_sequence"];
+/// Tables whose content belongs to this database or engine alone; counts by the hour are made anew.
+const LEFT_BEHIND: [&str; 6] =
+    ["meta", "refinery_schema_history", "sqlite_sequence", "counted", "attempt_hour", "message_hour"];
 
 /// One table.
 #[derive(Clone, Debug)]
