@@ -8,12 +8,13 @@ import { after, before, test } from "node:test";
 import Provider from "oidc-provider";
 import { SMTPServer } from "smtp-server";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { HOSTILE, check, launch } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const PASSWORD = "four words in a row";
 
-let browser, server, receiver, provider, embedder, post, token, app, other, endpoint, message;
+let browser, server, receiver, provider, embedder, post, api, app, other, endpoint, message;
 const mails = [];
 const people = {};
 
@@ -23,16 +24,6 @@ async function serve(handler) {
   http.listen(0, "127.0.0.1");
   await once(http, "listening");
   return { http, url: `http://127.0.0.1:${http.address().port}`, close: () => (http.closeAllConnections(), http.close()) };
-}
-
-async function api(method, path, body, bearer = token) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
 }
 
 /** A provider that believes whoever says who they are. */
@@ -109,7 +100,7 @@ before(async () => {
   });
   oidc.on("server_error", (_, error) => console.error(error));
   provider.answer = oidc.callback();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   await api("POST", "/event-type/", {
     name: "submission.created", description: "A student handed in their work.",
     schemas: { 1: { type: "object", examples: [{ student: { email: "ada@example.org" } }] } },
@@ -405,11 +396,11 @@ test("tokens are shown once and work; forms of other sites are refused", async (
   await check(page, "tokens");
   await button(page, "Create organization token").click();
   const organizationToken = await page.locator("#token").innerText();
-  assert.ok((await api("GET", "/app/", undefined, organizationToken)).data.length >= 2);
+  assert.ok((await caller(server, organizationToken)("GET", "/app/")).data.length >= 2);
   await go(page, `/applications/${app.id}/settings`);
   await button(page, "Create token").click();
   const own = await page.locator("#token").innerText();
-  assert.equal((await api("GET", "/me/", undefined, own)).application.id, app.id);
+  assert.equal((await caller(server, own)("GET", "/me/")).application.id, app.id);
   const cookies = (await page.context_.cookies()).map((c) => `${c.name}=${c.value}`).join("; ");
   const forged = await fetch(`${server.url}/settings/tokens`, { method: "POST", headers: { cookie: cookies, "sec-fetch-site": "same-site" } });
   assert.equal(forged.status, 403);

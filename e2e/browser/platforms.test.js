@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { check } from "./support/browser.js";
 import { signedIn } from "./support/page.js";
 
@@ -14,7 +15,7 @@ const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const FIXTURES = new URL("../../crates/platforms/fixtures/", import.meta.url);
 const fixture = (name) => JSON.parse(readFileSync(new URL(name, FIXTURES), "utf8"));
 
-let server, receiver, browser, page, token;
+let server, receiver, browser, page, api;
 const apps = {};
 
 async function startReceiver() {
@@ -32,16 +33,6 @@ async function startReceiver() {
   http.listen(0, "127.0.0.1");
   await once(http, "listening");
   return { http, received, url: `http://127.0.0.1:${http.address().port}` };
-}
-
-async function api(method, path, body) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
 }
 
 const go = (path) => page.goto(server.url + path);
@@ -64,7 +55,7 @@ async function arrives(fits) {
 before(async () => {
   server = await startServer();
   receiver = await startReceiver();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   ({ browser, page } = await signedIn(server));
 });
 

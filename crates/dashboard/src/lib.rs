@@ -39,6 +39,7 @@ mod student_data;
 mod submissions;
 mod theme;
 mod tools;
+mod typed;
 mod webfilters;
 mod words;
 
