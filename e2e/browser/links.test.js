@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { launch } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
@@ -13,17 +14,7 @@ const PASSWORD = "four words in a row";
 /** More pages than there are: a walk that goes round in circles ends. */
 const PAGES = 500;
 
-let browser, server, receiver, token, operator, apps;
-
-async function api(method, path, body) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
-}
+let browser, server, receiver, api, operator, apps;
 
 /** Sends a form as a page of ours would; the cookie and the text of the answer. */
 async function send(path, fields, cookie = "") {
@@ -64,7 +55,7 @@ before(async () => {
   await once(receiver, "listening");
   const url = `http://127.0.0.1:${receiver.address().port}`;
   server = await startServer();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   apps = [];
   for (const platform of ["openedx", "replit", "canvas", "instruqt"]) {
     apps.push(await api("POST", "/app/", { name: `Of ${platform}`, platform }));

@@ -8,12 +8,13 @@ import { after, before, test } from "node:test";
 import Provider from "oidc-provider";
 import { SMTPServer } from "smtp-server";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { HOSTILE, check, launch } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const PASSWORD = "four words in a row";
 
-let browser, server, receiver, provider, embedder, post, token, app, other, endpoint, message;
+let browser, server, receiver, provider, embedder, post, api, app, other, endpoint, message;
 const mails = [];
 const people = {};
 
@@ -23,16 +24,6 @@ async function serve(handler) {
   http.listen(0, "127.0.0.1");
   await once(http, "listening");
   return { http, url: `http://127.0.0.1:${http.address().port}`, close: () => (http.closeAllConnections(), http.close()) };
-}
-
-async function api(method, path, body, bearer = token) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
 }
 
 /** A provider that believes whoever says who they are. */
@@ -109,7 +100,7 @@ before(async () => {
   });
   oidc.on("server_error", (_, error) => console.error(error));
   provider.answer = oidc.callback();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   await api("POST", "/event-type/", {
     name: "submission.created", description: "A student handed in their work.",
     schemas: { 1: { type: "object", examples: [{ student: { email: "ada@example.org" } }] } },
@@ -185,7 +176,7 @@ test("people come by invitation, which works once", async () => {
     if (role === "owner") await check(page, "invitation");
     await page.getByLabel("Your name").fill(`${name} ${HOSTILE}`);
     await page.getByLabel("Password").fill(PASSWORD);
-    await button(page, "Come in").click();
+    await button(page, "Create account").click();
     await page.waitForURL("**/applications");
     assert.equal(await link(page, "Class 7b").count(), 1);
     assert.equal(await link(page, "Class 8a").count(), 0, "others do not exist for them");
@@ -263,6 +254,17 @@ test("a viewer sees neither payloads nor answers nor secrets, and changes nothin
   await page.getByText("Your role does not show payloads").waitFor();
   assert.doesNotMatch(await page.content(), /ada@example\.org|thank you, Ada/);
   await check(page, "message-as-viewer");
+  // What a webfilter answered is an answer too.
+  const gate = await serve((_, response) => response.end('{"exception": {"Refused": "Ada is on probation"}}'));
+  await api("POST", `/app/${app.id}/webfilter`, { filter: "own.gate", url: gate.url });
+  await api("POST", `/app/${app.id}/webfilter/run`, { filter: "own.gate", payload: {} });
+  gate.close();
+  for (const [who, sees] of [[people.owner, true], [page, false]]) {
+    const log = who.getByRole("row", { name: /Refused/ });
+    do await go(who, `/applications/${app.id}/webfilters/log`);
+    while ((await log.count()) === 0);
+    assert.equal(/probation/.test(await who.content()), sees);
+  }
   await go(page, here);
   assert.equal(await button(page, "Reveal secret").count(), 0);
   assert.equal(await page.getByRole("link", { name: /^Edit|Rotate|Testing/ }).count(), 0);
@@ -282,11 +284,11 @@ test("a password is changed by its owner, and other sessions end", async () => {
   await go(page, "/account");
   assert.match(await text(page), /1 other session/);
   await check(page, "account");
-  await page.getByLabel("Present password").fill("not it, surely");
+  await page.getByLabel("Current password").fill("not it, surely");
   await page.getByLabel("New password").fill("another four words");
   await button(page, "Change password").click();
   assert.match(await page.locator("#old-problem").innerText(), /not your password/);
-  await page.getByLabel("Present password").fill(PASSWORD);
+  await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password").fill("another four words");
   await button(page, "Change password").click();
   await page.getByText("The password was changed.").waitFor();
@@ -311,8 +313,8 @@ test("whoever forgot their password gets a link from an operator, which works on
   await go(page, "/settings/people");
   await page.getByRole("link", { name: /alan/ }).click();
   const alan = page.url();
-  await link(page, "Let choose a new password…").click();
-  await page.getByRole("button", { name: "Sign out and make link" }).click();
+  await link(page, "Reset password…").click();
+  await page.getByRole("button", { name: "Sign out and create link" }).click();
   const url = await page.locator("#link").innerText();
   await check(page, "user-reset-link");
   await people.assistant.reload();
@@ -353,7 +355,7 @@ test("with an OpenID provider: nobody without an invitation, then by subject", a
   await stranger.getByText("nobody here has invited you").waitFor();
   const url = await invite("assistant", "grace");
   await stranger.goto(url);
-  await stranger.getByRole("button", { name: /^Come in with 127/ }).click();
+  await stranger.getByRole("button", { name: /^Join with 127/ }).click();
   await stranger.waitForURL("**/applications");
   assert.equal(await link(stranger, "Class 7b").count(), 1);
   await go(stranger, "/account");
@@ -374,18 +376,18 @@ test("an operator keeps people out, at once; nobody their own rights", async () 
   await check(page, "people");
   await page.getByRole("link", { name: "grace of the provider" }).click();
   await check(page, "user");
-  await button(page, "Keep out").click();
-  await page.getByText("is kept out, and was signed out.").waitFor();
+  await button(page, "Remove access").click();
+  await page.getByText("cannot sign in any more, and was signed out.").waitFor();
   await people.grace.reload();
   assert.equal(new URL(people.grace.url()).pathname, "/sign-in");
   await go(page, "/settings/people");
   await page.getByRole("link", { name: "Mary Operator" }).click();
-  assert.equal(await button(page, "Take operator away").count(), 0);
+  assert.equal(await button(page, "Remove operator role").count(), 0);
   const me = new URL(page.url()).pathname;
   assert.equal(await send(page, me, { to: "member" }), 303);
   await go(page, me);
   assert.match(await text(page), /cannot change your own rights/);
-  assert.match(await text(page), /do everything \(operator\)/);
+  assert.match(await text(page), /operator: everything in the organization/);
 });
 
 test("tokens are shown once and work; forms of other sites are refused", async () => {
@@ -394,11 +396,11 @@ test("tokens are shown once and work; forms of other sites are refused", async (
   await check(page, "tokens");
   await button(page, "Create organization token").click();
   const organizationToken = await page.locator("#token").innerText();
-  assert.ok((await api("GET", "/app/", undefined, organizationToken)).data.length >= 2);
+  assert.ok((await caller(server, organizationToken)("GET", "/app/")).data.length >= 2);
   await go(page, `/applications/${app.id}/settings`);
   await button(page, "Create token").click();
   const own = await page.locator("#token").innerText();
-  assert.equal((await api("GET", "/me/", undefined, own)).application.id, app.id);
+  assert.equal((await caller(server, own)("GET", "/me/")).application.id, app.id);
   const cookies = (await page.context_.cookies()).map((c) => `${c.name}=${c.value}`).join("; ");
   const forged = await fetch(`${server.url}/settings/tokens`, { method: "POST", headers: { cookie: cookies, "sec-fetch-site": "same-site" } });
   assert.equal(forged.status, 403);

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { check } from "./support/browser.js";
 import { signedIn } from "./support/page.js";
 
@@ -14,7 +15,7 @@ const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 const FIXTURES = new URL("../../crates/platforms/fixtures/", import.meta.url);
 const fixture = (name) => JSON.parse(readFileSync(new URL(name, FIXTURES), "utf8"));
 
-let server, receiver, browser, page, token;
+let server, receiver, browser, page, api;
 const apps = {};
 
 async function startReceiver() {
@@ -32,16 +33,6 @@ async function startReceiver() {
   http.listen(0, "127.0.0.1");
   await once(http, "listening");
   return { http, received, url: `http://127.0.0.1:${http.address().port}` };
-}
-
-async function api(method, path, body) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
 }
 
 const go = (path) => page.goto(server.url + path);
@@ -64,7 +55,7 @@ async function arrives(fits) {
 before(async () => {
   server = await startServer();
   receiver = await startReceiver();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   ({ browser, page } = await signedIn(server));
 });
 
@@ -179,7 +170,7 @@ test("a wider selection and another address ask anew, a narrower one does not", 
   // A program moves it: nobody was asked, and the page says so.
   await api("PATCH", `/app/${apps.teachstack.id}/endpoint/${endpoint.split("/").at(-1)}/`, { url: `${receiver.url}/moved` });
   await page.reload();
-  await page.getByText("To be confirmed anew").waitFor();
+  await page.getByText("To be confirmed again").waitFor();
   await link("Confirm student data").click();
   await check(page, "student-data-outdated");
   await page.getByLabel(/may get this data/).check();
@@ -329,7 +320,7 @@ test("a receiver can be asked before its endpoint is added", async () => {
     await page.getByLabel("Address").fill(receiver.url + path);
     await button("Choose events").click();
     await button("Review").click();
-    await page.getByText("More choices").click();
+    await page.getByText("More options").click();
     await page.getByLabel("Ask the receiver first").selectOption({ label: "It has to repeat X-Hook-Secret" });
     await page.getByLabel(/may get this data/).check();
     await button("Add endpoint").click();
@@ -391,7 +382,7 @@ test("what new endpoints start out with is changed for the application, and take
   const made = await api("POST", `/app/${apps.teachstack.id}/endpoint/`, { url: "http://example.com/" });
   assert.deepEqual([made.retrySchedule, made.format, made.httpsOnly], [["5s", "1m"], "teachstack", undefined]);
   await api("DELETE", `/app/${apps.teachstack.id}/endpoint/${made.id}/`);
-  await button("Back to what Teachstack says").click();
+  await button("Reset to Teachstack's defaults").click();
   await page.getByText("Saved. Endpoints that are added from now on").waitFor();
   assert.ok((await api("GET", `/app/${apps.teachstack.id}/`)).endpointDefaults.httpsOnly);
 });

@@ -56,7 +56,7 @@ test("the log lists deliveries by state, event and time, and its filters are in 
   await w.go(`${endpoint(failing)}/logs?from=2020-01-01+00:00&until=2020-01-02+00:00`);
   await w.page.getByText("No deliveries like these.").waitFor();
   await w.go(`${endpoint(failing)}/logs?from=someday`);
-  assert.match(await w.page.getByRole("alert").innerText(), /Give dates and times/);
+  assert.match(await w.page.getByRole("alert").innerText(), /Give a date and time/);
   await w.check("logs-wrong-time");
 });
 

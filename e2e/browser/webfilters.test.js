@@ -8,11 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { startServer } from "../javascript/support/server.js";
+import { caller } from "./support/api.js";
 import { HOSTILE, check, launchIn } from "./support/browser.js";
 
 const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 
-let server, receiver, profile, context, page, token, site, room;
+let server, receiver, profile, context, page, api, site, room;
 
 async function startReceiver() {
   const http = createServer((request, response) => {
@@ -25,16 +26,6 @@ async function startReceiver() {
   return { http, answers: {}, url: `http://127.0.0.1:${http.address().port}` };
 }
 
-async function api(method, path, body) {
-  const answer = await fetch(`${server.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.status === 204 ? null : answer.json();
-}
-
 const go = (path) => page.goto(server.url + path);
 const button = (name) => page.getByRole("button", { name, exact: true });
 const link = (name) => page.getByRole("link", { name, exact: true });
@@ -43,7 +34,7 @@ const here = (path = "") => `/applications/${site.id}/webfilters${path}`;
 before(async () => {
   server = await startServer();
   receiver = await startReceiver();
-  token = server.token(ORGANIZATION);
+  api = caller(server, server.token(ORGANIZATION));
   site = await api("POST", "/app/", { name: "Campus", platform: "openedx" });
   room = await api("POST", "/app/", { name: `Rooms ${HOSTILE}` });
   profile = mkdtempSync(join(tmpdir(), "schoolbell-browser-"));

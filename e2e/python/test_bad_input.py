@@ -1,6 +1,7 @@
 """Bad input gets a clear answer in the API's shape, and nothing half-written."""
 
 import json
+import socket
 
 import httpx
 import pytest
@@ -230,6 +231,16 @@ def test_a_body_over_two_mebibytes_of_unknown_length_is_refused_too(api):
     except httpx.WriteError:
         return  # it hung up instead of reading on, which is as good
     assert_error(response, 413, "payload_too_large")
+
+
+def test_a_body_that_says_that_it_is_too_large_is_not_waited_for(api, server):
+    head = (
+        f"POST /api/v1/app HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.token}\r\n"
+        f"content-length: {TWO_MEBIBYTES + 1}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_deep_nesting_does_no_harm(api, hook):

@@ -391,6 +391,18 @@ def test_who_may_see_and_rotate_the_keys(server, api, hook):
     assert_invalid(api.post(f"/app/{app}/endpoint", {"url": hook.url, "bodySigning": "none"}), field="bodySigning")
 
 
+def test_only_an_object_is_signed_as_a_token(api, hook):
+    app = api.app()["id"]
+    form = {"url": hook.url, "bodySigning": "jwt", "encoding": "form"}
+    assert_invalid(api.post(f"/app/{app}/endpoint", form), field="bodySigning")
+    endpoint = api.endpoint(app, hook.url, bodySigning="jwt", transform=".n")["id"]
+    assert_invalid(api.patch(f"/app/{app}/endpoint/{endpoint}", {"encoding": "form"}), field="bodySigning")
+    message = api.send(app, "any.event", {"n": 1})["id"]
+    attempt = api.attempts(app, message)[0]
+    assert attempt["statusText"] == "fail" and "only an object can be sent as a signed token" in attempt["response"]
+    assert not hook.received
+
+
 def test_keys_are_rotated_on_schedule_survive_a_restart_and_are_sealed(new_server, receiver):
     hook = receiver.hook()
     server = new_server(signing_key_rotation="1s").start()

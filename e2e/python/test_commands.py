@@ -76,6 +76,18 @@ def test_serve_says_where_it_listens_and_nothing_else_on_its_output(new_server):
     assert len(lines) == 1 and server.url in lines[0]
 
 
+def test_a_secret_for_tokens_that_can_be_guessed_is_warned_of(new_server):
+    def warns(secret):
+        server = new_server({"SCHOOLBELL_JWT_SECRET": secret}).start()
+        said = server.command("doctor", "--database", server.database).stdout
+        server.stop()
+        warned = "JWT_SECRET has less than 32 characters" in server.stderr_path.read_text()
+        assert secret not in said and warned == ("JWT_SECRET has less than 32 characters" in said)
+        return warned
+
+    assert warns("secret-of-20-letters") and not warns("x" * 32)
+
+
 def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path, new_server):
     server = new_server()
     del server.env["SCHOOLBELL_JWT_SECRET"]
@@ -99,6 +111,12 @@ def test_endpoint_secrets_are_not_readable_in_the_database(new_server, hook):
     app = api.app()["id"]
     endpoint = api.endpoint(app, hook.url, secret="whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")["id"]
     api.put(f"/app/{app}/endpoint/{endpoint}/headers", {"headers": {"authorization": "Bearer find-me-if-you-can"}})
+    # The SDKs send a key with every POST, and its answer, which has the address in it, is kept for repetitions.
+    with_password = {"url": "http://ann:find-me-if-you-can@127.0.0.1/hook"}
+    for path, more in [("endpoint", {}), ("webfilter", {"filter": "own.filter"})]:
+        body, keyed = {**with_password, **more}, {"headers": {"idempotency-key": path}}
+        made = [api.post(f"/app/{app}/{path}", body, **keyed) for _ in range(2)]
+        assert [m.status_code for m in made] == [201, 201] and made[0].json() == made[1].json(), made[0].text
     server.stop()
     for path in server.folder.glob("schoolbell.db*"):
         content = path.read_bytes()
@@ -296,7 +314,9 @@ def test_the_demo_delivers_takes_an_event_of_ours_and_ends_cleanly(tmp_path):
         published = Api(url, token).send(app, "lesson.started", {"event": "lesson.started"})
         assert [d["status"] for d in eventually(lambda: settled(Api(url, token), app, published["id"]))] == [0]
     finally:
+        # As from `timeout`, which sends one to the process and one to its group: they are one request.
         demo.send_signal(signal.SIGINT)
+        demo.send_signal(signal.SIGTERM)
         code = demo.wait(15)
     assert code == 0 and demo.stderr.read() == ""
     assert [p.name for p in tmp_path.iterdir()] == [], "the demo left something behind"

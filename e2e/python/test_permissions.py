@@ -119,3 +119,33 @@ def test_portal_access_may_create_the_application(api):
     wrong = {"application": {"name": "x", "uid": "other"}}
     detail = api.post("/auth/app-portal-access/third-room", wrong)
     assert detail.status_code == 422 and detail.json()["detail"][0]["type"] == "application_uid_mismatch"
+
+
+def test_who_may_only_look_sees_no_credentials_in_addresses(api, hook):
+    app = api.app()["id"]
+    address = hook.url.replace("http://", "http://zoe7:s3cret@")
+    endpoint = api.endpoint(app, address)["id"]
+    message = api.send(app)["id"]
+    hook.wait()
+    api.attempts(app, message)
+    paths = [f"/endpoint/{endpoint}", "/endpoint", f"/msg/{message}/endpoint", f"/attempt/msg/{message}"]
+
+    def seen(**body):
+        who = api.with_token(api.post(f"/auth/app-portal-access/{app}", body).json()["token"])
+        answers = [who.get(f"/app/{app}{path}") for path in paths]
+        assert all(a.status_code == 200 for a in answers)
+        return [a.text for a in answers]
+
+    for text in seen(capabilities=["ViewBase", "ViewEndpointSecret", "CreateAttempts"]) + seen(readOnly=True):
+        assert "s3cret" not in text and "zoe7" not in text, text
+    assert "http://***@" in seen(readOnly=True)[0]
+    # Who may change an address reads it, so that a change of something else keeps it.
+    assert address in seen()[0] and address in api.get(f"/app/{app}/endpoint/{endpoint}").text
+
+
+def test_a_link_that_is_asked_for_as_read_only_is(api, hook):
+    app = api.app()["id"]
+    body = {"readOnly": True, "capabilities": ["ManageEndpoint", "CreateAttempts"]}
+    portal = api.with_token(api.post(f"/auth/app-portal-access/{app}", body).json()["token"])
+    assert portal.get(f"/app/{app}/endpoint").status_code == 200
+    assert_error(portal.post(f"/app/{app}/endpoint", {"url": hook.url}), 403, "insufficient access")

@@ -182,7 +182,10 @@ def test_tokens_permit_what_they_permit_for_endpoints(site, hook):
     assert_error(other.post(f"{site.path}/run", {"filter": LOGIN, "payload": {}}), 404, "not_found")
     portal = site.api.post(f"/auth/app-portal-access/{app}", {"capabilities": ["ViewBase"]}).json()["token"]
     viewer = site.api.with_token(portal)
-    assert viewer.get(f"{site.path}/{made['id']}").status_code == 200
+    with_password = {"url": hook.url.replace("http://", "http://zoe7:s3cret@")}
+    assert site.api.patch(f"{site.path}/{made['id']}", with_password).json()["url"] == with_password["url"]
+    for answer in (viewer.get(f"{site.path}/{made['id']}"), viewer.get(site.path)):
+        assert answer.status_code == 200 and "zoe7" not in answer.text and "s3cret" not in answer.text
     for method, path, body in [
         ("POST", "", {"filter": LOGIN, "url": hook.url}),
         ("PATCH", f"/{made['id']}", {"enabled": False}),
@@ -273,6 +276,18 @@ def test_an_exception_is_raised_with_the_arguments_that_it_takes(site, hook):
     site.api.patch(f"{site.path}/{made['id']}", {"disableFiltering": True})
     run = site.run()
     assert (run["outcome"], run["answers"][0]["result"]) == ("pass", "empty")
+
+
+def test_ids_of_objects_in_memory_are_set_under_version_21_only(site, hook):
+    asked = {"current_membership": {"id": 7}, "target_cohort": {"id": 8, "name": "B"}}
+    hook.respond(says(body={"data": asked}))
+    made = site.add(hook, "CohortChangeRequested", wireVersion="v21")
+    payload = {"current_membership": {"id": 1}, "target_cohort": {"id": 2, "name": "A"}}
+    assert site.run("CohortChangeRequested", payload)["data"] == asked
+    site.api.patch(f"{site.path}/{made['id']}", {"wireVersion": "v22"})
+    run = site.run("CohortChangeRequested", payload)
+    assert run["data"]["target_cohort"] == {"name": "B"}
+    assert "data.target_cohort.id is ignored: it cannot be changed" in run["answers"][0]["notes"]
 
 
 def test_halts_raise_the_filters_exception_and_nothing_else_counts(site, receiver):

@@ -150,5 +150,16 @@ def test_a_receiver_that_confirms_with_x_hook_secret_and_one_that_does_not(api, 
     # Zapier itself does not confirm: asking it for that is refused and nothing is stored.
     zap = Zap(receiver)
     refused = zapier.post(f"/app/{acme}/hooks", {**body, "target_url": zap.hook.url})
-    assert "X-Hook-Secret" in assert_invalid(refused, field="url")[0]["msg"]
+    assert "X-Hook-Secret" in assert_invalid(refused, field="targetUrl")[0]["msg"]
     assert len(api.get(f"/app/{acme}/endpoint").json()["data"]) == 2
+
+
+def test_what_is_wrong_with_a_subscription_is_told_by_its_own_names(api, acme, hook):
+    zapier = api.for_app(acme)
+    path = f"/app/{acme}/hooks"
+    for body, field in [
+        ({"target_url": "nowhere", "event": "track.started"}, "targetUrl"),
+        ({"target_url": hook.url, "event": "track.none"}, "events"),
+        ({"target_url": hook.url, "events": []}, "events"),
+    ]:
+        assert assert_invalid(zapier.post(path, body))[0]["loc"] == ["body", field]

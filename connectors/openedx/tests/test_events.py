@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from support.api import Api, eventually
 from support.server import Server
 
 from openedx_schoolbell import receivers
+from openedx_schoolbell.outbox import Full, Outbox
 
 LOGIN = "org.openedx.learning.auth.session.login.completed.v1"
 AT = datetime(2026, 1, 31, 20, 24, 32, 598387, UTC)
@@ -171,6 +173,37 @@ def test_what_schoolbell_refuses_is_set_aside_and_holds_up_nothing(connected, ap
     assert [name for name, _ in connected.outbox.rejected()] == ["bad-1", "bad-2"]
     assert connected.outbox.retry_rejected() == 2 and connected.outbox.count()[0] == 2
     assert "set aside" in caplog.text
+
+
+def test_an_event_id_that_was_taken_by_another_event_holds_up_nothing(connected, api, app):
+    connected.outbox.add("one", '{"eventType": "x", "eventId": "one", "payload": {"n": 1}}')
+    connected.outbox.add("one", '{"eventType": "x", "eventId": "one", "payload": {"n": 2}}')
+    fired = login()
+    eventually(connected.outbox.is_empty)
+    messages = [m["eventId"] for m in reversed(api.get(f"/app/{app}/msg").json()["data"])]
+    assert messages == ["one", str(fired.id)]
+    ((name, reason),) = connected.outbox.rejected()
+    assert name == "one" and "eventId" in reason
+
+
+def test_a_full_outbox_can_still_set_aside_and_put_back(tmp_path):
+    outbox = Outbox(str(tmp_path / "full.sqlite3"), 64 * 4096)
+    added = 0
+    with pytest.raises(Full):
+        while True:
+            outbox.add(f"event-{added}", "x" * 5000)
+            added += 1
+    first = outbox.first(1, 1)[0]
+    outbox.reject(first, "a reason")
+    assert outbox.rejected() == [("event-0", "a reason")] and outbox.count()[0] == added - 1
+    # Where there is no room at all nothing changes, and nobody is kept from writing.
+    with pytest.raises(sqlite3.OperationalError):
+        outbox.reject(outbox.first(1, 1)[0], "y" * 500_000)
+    assert outbox.count()[0] == added - 1
+    second = Outbox(outbox.path, 64 * 4096)
+    second.sent(second.first(1, 1))
+    second.add("another", "{}")
+    assert outbox.retry_rejected() == 1 and outbox.rejected() == []
 
 
 def test_nothing_that_goes_wrong_here_reaches_the_platform(connect, server, api, app, tmp_path, caplog):

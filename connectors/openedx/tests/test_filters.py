@@ -380,6 +380,12 @@ def test_without_schoolbell_filters_pass_or_halt_as_the_operator_says(
     assert time.monotonic() - began < 10
 
 
+def test_a_filter_that_may_take_minutes_is_asked_all_the_same(connect, webfilter, server, api, app, hook):
+    webfilter("IDVPageURLRequested", {"data": {"url": "https://changed.example"}})
+    connect(server.url, api.token, app, SCHOOLBELL_FILTERS_TIMEOUT=120)
+    assert run("IDVPageURLRequested", {"url": "u"}) == "https://changed.example"
+
+
 def test_filters_without_webfilters_ask_nobody(connect, server, api, app, user):
     connect(server.url, api.token, app, SCHOOLBELL_FILTERS_REFRESH=60)
     run("StudentLoginRequested", {"user": user})

@@ -3,6 +3,7 @@
 use crate::problem::Problem;
 use axum::{
     RequestPartsExt as _,
+    body::HttpBody as _,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
 use bytes::Bytes;
@@ -61,12 +62,19 @@ fn event_types(query: &str) -> Vec<String> {
         .collect()
 }
 
+/// Bytes of a body at most, as axum reads them.
+const BODY_MAX: u64 = 2 * 1024 * 1024;
+
 /// The body as it came in. At most 2 MiB, whatever its type says it is.
 pub(crate) struct RawBody(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        // A body that says itself that it is too large is not waited for.
+        if request.body().size_hint().lower() > BODY_MAX {
+            return Err(Problem::TooLarge);
+        }
         match Bytes::from_request(request, state).await {
             Ok(body) => Ok(Self(body)),
             Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::TooLarge),

@@ -10,7 +10,7 @@ use api::{ApiState, Slashes};
 use dashboard::{Dashboard, DashboardSettings};
 use delivery::{Engine, EngineParts, EngineSettings, Happened, Reporter, Seats, Upkeep, UpkeepSettings};
 use domain::{
-    BodyKey, Endpoint, EndpointRef, OrganizationId, Secret,
+    BodyKey, Endpoint, EndpointRef, InLine, OrganizationId, Secret,
     webfilter::{Protection, Question},
 };
 use filters::{FilterSettings, Filters, LogSettings};
@@ -293,6 +293,9 @@ impl Admission for Doors {
     }
     fn endpoint_changed(&self, to: EndpointRef) {
         self.seats.endpoint_changed(to);
+    }
+    fn in_line(&self, to: EndpointRef) -> InLine {
+        self.seats.in_line(to)
     }
 }
 

@@ -65,6 +65,15 @@ pub(crate) enum SecretsError {
     },
 }
 
+/// Whether what signs tokens was set, and to less than HS256 asks for. It works, since other programs may have it already.
+pub(crate) fn jwt_secret_is_short(settings: &Settings) -> bool {
+    settings.jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32)
+}
+
+/// What to do about a `JWT_SECRET` that is short.
+pub(crate) const JWT_SECRET_IS_SHORT: &str =
+    "JWT_SECRET has less than 32 characters: whoever has one token can guess it and make others; set a longer one";
+
 /// What signs tokens: as set, else from its file beside the database, which is made if it is not there.
 pub(crate) fn jwt_secret(settings: &Settings) -> Result<Hidden, SecretsError> {
     if let Some(secret) = &settings.jwt_secret {

@@ -5,9 +5,31 @@
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const times = (root) => {
-    for (const t of root.querySelectorAll("time[datetime]")) t.title = `${exact.format(new Date(t.dateTime))} (${zone})`;
+    for (const t of root.querySelectorAll("time[datetime]")) {
+      const text = `${exact.format(new Date(t.dateTime))} (${zone})`;
+      if (t.classList.contains("exact")) t.textContent = text;
+      else t.title = text;
+    }
   };
   times(document);
+  // Times in forms are the viewer's own; what is sent is the instant, which everybody means the same by.
+  const local = (at) => new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, at.getUTCSeconds() ? 19 : 16);
+  const moments = (root) => {
+    for (const n of root.querySelectorAll("[data-zone-name]")) n.textContent = zone;
+    for (const n of root.querySelectorAll("input[data-instant]")) {
+      const at = new Date(n.dataset.instant);
+      if (!isNaN(at)) n.dataset.shown = n.value = local(at);
+    }
+  };
+  moments(document);
+  document.addEventListener("formdata", (event) => {
+    for (const n of event.target.querySelectorAll("input[data-instant]")) {
+      const at = new Date(n.value);
+      // Twice a year a local time is two instants: one that was not touched stays the one it was.
+      if (n.value && n.value === n.dataset.shown) event.formData.set(n.name, n.dataset.instant);
+      else if (n.value && !isNaN(at)) event.formData.set(n.name, at.toISOString());
+    }
+  });
   // What a chart says about time, in the viewer's own zone too.
   const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
   const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -38,6 +60,8 @@
       const menu = document.querySelector("details.menu[open]");
       if (menu) { menu.querySelector("summary").focus(); menu.open = false; }
       dialog.replaceChildren(document.adoptNode(part));
+      times(dialog);
+      moments(dialog);
       if (!dialog.open) dialog.showModal();
       dialog.querySelector("[data-close]")?.focus();
     } catch { if (mine === asked && (!again || dialog.open)) location.href = link.href; }

@@ -3,8 +3,8 @@
 use crate::{
     applications::around,
     form::{Query, link},
+    moment::{Moment, WRONG},
     page::{Frame, Page, PageError, Room, app_path, in_words, is_about_input, show as render},
-    repair::read_time,
     session::Visitor,
     words::When,
 };
@@ -41,8 +41,8 @@ struct AuditPage {
     action: String,
     actor: String,
     object: String,
-    since: String,
-    until: String,
+    since: Moment,
+    until: Moment,
     narrowed: bool,
     problem: String,
     newer: String,
@@ -75,21 +75,14 @@ async fn page(
     let id = |text: &str| text.parse::<AuditId>().ok().map(|id| id.0);
     let cursor = id(query.get("older")).map(Cursor::After).or_else(|| id(query.get("newer")).map(Cursor::Before));
     let asked = PageQuery { limit: PAGE, cursor: cursor.clone(), order: Order::Descending };
-    let (since, until) = (query.get("since").to_owned(), query.get("until").to_owned());
-    let time = |text: &str| if text.is_empty() { Ok(None) } else { read_time(text).map(Some) };
-    let mut problem = String::new();
-    let mut read = |text: &str| {
-        time(text).unwrap_or_else(|e| {
-            problem = e;
-            None
-        })
-    };
+    let (since, until) = (Moment::read(query, "since"), Moment::read(query, "until"));
+    let mut problem = if since.is_wrong() || until.is_wrong() { WRONG.to_owned() } else { String::new() };
     let of = AuditOf {
         actor: query.some("actor"),
         action: query.some("action"),
         object: query.some("object"),
-        since: read(&since),
-        until: read(&until),
+        since: since.at(),
+        until: until.at(),
     };
     let narrowed = of != AuditOf::default() || !problem.is_empty();
     let found = match scope {
@@ -136,14 +129,15 @@ async fn page(
     let (action, actor, object) =
         (query.get("action").to_owned(), query.get("actor").to_owned(), query.get("object").to_owned());
     let (newer, older) = around(&cursor, found.more);
+    let (after, before) = (since.in_address(), until.in_address());
     let to = |name: &str, row: Option<&Row>| {
         let id = row.map(|r| r.id.as_str()).unwrap_or_default();
         let fields = [
             ("action", &*action),
             ("actor", &actor),
             ("object", &object),
-            ("since", &since),
-            ("until", &until),
+            ("since", &after),
+            ("until", &before),
             (name, id),
         ];
         link(&path, &fields)

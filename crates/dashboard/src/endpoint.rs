@@ -6,6 +6,7 @@ use crate::{
     health::{self, Health},
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show},
     session::Visitor,
+    standing::{Ahead, Standing},
     student_data::ConsentShown,
     words::{Mark, When, millis, pretty, status_code},
 };
@@ -209,6 +210,8 @@ struct Sent {
     message: String,
     path: String,
     answers: Vec<AnswerShown>,
+    /// Where it stands before there is an answer.
+    standing: Option<Standing>,
 }
 
 /// An attempt with what was answered.
@@ -289,8 +292,14 @@ async fn testing_page(
         let may_see = visitor.may(service::Permission::SeePayloads);
         let headers = visitor.service().sent_headers(scope, e, &known).await?;
         let shown = |a: &Attempt| AnswerShown::with_request(may_see, a, visitor.now(), e, Some(&headers));
-        let answers = attempts.items.iter().map(shown).collect();
-        sent = Some(Sent { path: format!("{}/messages/{message}", head.app_path), message, answers });
+        let answers: Vec<_> = attempts.items.iter().map(shown).collect();
+        let found = visitor.service().deliveries_of(scope, &known).await?;
+        let ahead = Ahead::new(e, true, visitor.service().in_line(scope, e)?, scope.application().throttle_rate);
+        let standing = found
+            .iter()
+            .find(|(to, _)| to.key == e.key)
+            .map(|(_, d)| ahead.of(known.meta.id, d.state, d.latest.is_some(), visitor.now()));
+        sent = Some(Sent { path: format!("{}/messages/{message}", head.app_path), message, answers, standing });
     }
     Ok(TestingPage {
         frame: frame(visitor, scope.application(), format!("Test {}", head.address)),

@@ -4,11 +4,11 @@ use crate::{
     form::{Fields, Form},
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, problem_of, show},
     session::Visitor,
-    settings_of_endpoint::words_in,
+    typed,
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Application, Encoding, EndpointDefaults, Format};
+use domain::{Application, EndpointDefaults};
 use service::{
     Patch, Permission,
     applications::{ApplicationChange, EndpointDefaultsChange},
@@ -47,7 +47,6 @@ struct DefaultsPage {
 fn page(visitor: &Visitor, app: &Application) -> DefaultsPage {
     let about = about(app);
     let EndpointDefaults { options, body_secret } = about.defaults;
-    let statuses: Vec<_> = options.final_statuses.iter().map(ToString::to_string).collect();
     DefaultsPage {
         frame: Frame::of(visitor, app, Room::Settings, "New endpoints")
             .below("Settings", format!("{}/settings", app_path(app))),
@@ -55,13 +54,13 @@ fn page(visitor: &Visitor, app: &Application) -> DefaultsPage {
         action: format!("{}/settings/endpoints", app_path(app)),
         platform: about.title,
         is_changed: about.has_own_defaults,
-        formats: Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
-        encodings: Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect(),
+        formats: typed::formats(),
+        encodings: typed::encodings(),
         format: options.format.name().to_owned(),
         encoding: options.encoding.name().to_owned(),
-        waits: options.retry_schedule.map(|s| s.to_string().replace(',', ", ")).unwrap_or_default(),
+        waits: options.retry_schedule.as_ref().map(typed::waits_in_field).unwrap_or_default(),
         waits_problem: String::new(),
-        statuses: statuses.join(", "),
+        statuses: typed::list(&options.final_statuses),
         statuses_problem: String::new(),
         concurrency: options.concurrency.map(|n| n.to_string()).unwrap_or_default(),
         concurrency_problem: String::new(),
@@ -83,36 +82,14 @@ pub(crate) async fn edit(visitor: Visitor, Path(app): Path<String>) -> Page {
 
 /// What the form says, as a change; what cannot be read is said on the page. What is allowed, the operation decides.
 fn change(form: &Fields, page: &mut DefaultsPage) -> Option<EndpointDefaultsChange> {
-    let waits = match form.get("waits").parse() {
-        _ if form.get("waits").trim().is_empty() => Patch::Clear,
-        Ok(schedule) => Patch::Set(schedule),
-        Err(e) => {
-            page.waits_problem = domain::retry::ScheduleError::to_string(&e);
-            Patch::Keep
-        }
-    };
-    let read = |w: String| w.parse::<u16>().map_err(|_| format!("'{w}' is not an HTTP status"));
-    let statuses = match words_in(form.get("statuses")).into_iter().map(read).collect() {
-        Ok(statuses) => Patch::Set(statuses),
-        Err(problem) => {
-            page.statuses_problem = problem;
-            Patch::Keep
-        }
-    };
-    let concurrency = match form.some("concurrency").map(|n| n.trim().parse()) {
-        None => Patch::Clear,
-        Some(Ok(n)) => Patch::Set(n),
-        Some(Err(_)) => {
-            page.concurrency_problem = "This is not a whole number.".to_owned();
-            Patch::Keep
-        }
-    };
-    let is_readable =
-        [&page.waits_problem, &page.statuses_problem, &page.concurrency_problem].iter().all(|p| p.is_empty());
-    is_readable.then(|| EndpointDefaultsChange {
+    let waits = typed::waits(form.get("waits")).map_err(|problem| page.waits_problem = problem);
+    let statuses = typed::statuses(form.get("statuses")).map_err(|problem| page.statuses_problem = problem);
+    let concurrency = typed::number(form.get("concurrency")).map_err(|problem| page.concurrency_problem = problem);
+    let (Ok(waits), Ok(statuses), Ok(concurrency)) = (waits, statuses, concurrency) else { return None };
+    Some(EndpointDefaultsChange {
         extras: EndpointExtras {
             retry_schedule: waits,
-            final_statuses: statuses,
+            final_statuses: Patch::Set(statuses),
             concurrency,
             ordered: Patch::Set(form.ticked("ordered")),
             format: Patch::Set(form.get("format").to_owned()),

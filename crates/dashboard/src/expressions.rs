@@ -7,6 +7,7 @@ use crate::{
     page::{Answer, Frame, Page, go, in_words, is_about_input, problem_of, show as render},
     session::Visitor,
     student_data::{Asked, agreed},
+    typed,
     words::pretty,
 };
 use askama::Template;
@@ -110,7 +111,7 @@ async fn page(
         payload: if asks_example { example() } else { form.get("payload").to_owned() },
         event,
         channels: form.get("channels").to_owned(),
-        formats: domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+        formats: typed::formats(),
         format: text("format", e.options.format.name()),
         filter: text("filter", e.options.filter.as_deref().unwrap_or_default()),
         transform: text("transform", e.options.transform.as_deref().unwrap_or_default()),

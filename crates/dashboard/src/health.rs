@@ -4,7 +4,7 @@ use crate::{
     session::Visitor,
     words::{Mark, When, count, long, millis, thousands},
 };
-use domain::{Attempt, AttemptStatus, DisabledBecause, Endpoint, Timestamp};
+use domain::{Attempt, AttemptStatus, DisabledBecause, Endpoint, Timestamp, WaitsFor};
 use service::{AppScope, ServiceError, Window, attempts::AttemptsLike};
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
     let (success, fail) = of_last_day(visitor, scope, endpoint).await?;
     let window = Window::newest(STRIP);
     let attempts = service.attempts_to_endpoint(scope, &id, &window, &AttemptsLike::default(), false).await?.items;
-    let next = service.next_try(scope, endpoint).await?;
+    let (next, line) = (service.next_try(scope, endpoint).await?, service.in_line(scope, endpoint)?);
     let (mut mark, mut word) = of_endpoint(endpoint);
     // Every attempt since the latest success failed, although nobody calls it failing yet: say so.
     let lately = attempts.iter().take_while(|a| a.status != AttemptStatus::Success).last().map(|a| a.at);
@@ -87,10 +87,22 @@ pub(crate) async fn read(visitor: &Visitor, scope: &AppScope, endpoint: &Endpoin
         (Some(why), _) => switched_off(why),
         (None, Some(since)) => {
             (mark, word) = (Mark::Failing, "Failing");
-            failing(since, next, attempts.first(), now)
+            let next = match line.waits_for {
+                Some(WaitsFor::Receiver(at)) => {
+                    format!(" It is paused; one delivery tests it {}.", When::planned(at, now).near)
+                }
+                _ => next.map(|at| format!(" Next try {}.", When::planned(at, now).near)).unwrap_or_default(),
+            };
+            failing(since, &next, attempts.first(), now)
         }
         (None, None) => (working(success, fail, &attempts), String::new()),
     };
+    let rate = match line.waits_for {
+        Some(WaitsFor::EndpointRate) => " Deliveries wait for their turn: it has a rate limit.",
+        Some(WaitsFor::ApplicationRate) => " Deliveries wait for their turn: the application has a rate limit.",
+        _ => "",
+    };
+    let sentence = if line.messages.is_empty() { sentence } else { sentence + rate };
     let failed = attempts.iter().filter(|a| a.status != AttemptStatus::Success).count();
     let strip_words = format!(
         "The latest {}, newest at the right: {} delivered, {failed} failed",
@@ -119,7 +131,7 @@ fn switched_off(why: DisabledBecause) -> (String, String) {
     (sentence.to_owned(), advice)
 }
 
-fn failing(since: Timestamp, next: Option<Timestamp>, last: Option<&Attempt>, now: Timestamp) -> (String, String) {
+fn failing(since: Timestamp, next: &str, last: Option<&Attempt>, now: Timestamp) -> (String, String) {
     let long_ago = now.since(since);
     // Nobody needs milliseconds of trouble.
     let since = if long_ago < Duration::from_secs(5) {
@@ -129,7 +141,6 @@ fn failing(since: Timestamp, next: Option<Timestamp>, last: Option<&Attempt>, no
     };
     let reason = last.and_then(|a| a.reason);
     let why = reason.map(|r| format!(" {}", r.sentence())).unwrap_or_default();
-    let next = next.map(|at| format!(" Next try {}.", When::planned(at, now).near)).unwrap_or_default();
     (format!("{since}{why}{next}"), reason.map(|r| r.advice().to_owned()).unwrap_or_default())
 }
 

@@ -7,6 +7,7 @@ use crate::{
     page::{Frame, Page, app_path, in_words, is_about_input, show},
     period::{Period, beside},
     session::Visitor,
+    standing::Ahead,
     words::{Mark, When, millis, status_code},
 };
 use askama::Template;
@@ -29,6 +30,7 @@ struct Row {
     code: String,
     duration: String,
     why: &'static str,
+    waits: String,
     manual: bool,
     accepted: When,
     /// The latest try, or the next one.
@@ -37,19 +39,19 @@ struct Row {
 }
 
 impl Row {
-    fn of(d: &DeliveryView, app: &str, now: Timestamp) -> Self {
+    fn of(d: &DeliveryView, ahead: &Ahead, app: &str, now: Timestamp) -> Self {
         let latest = d.latest.as_ref();
-        let (mark, word) = Mark::of_delivery(d.state, latest.is_some());
+        let standing = ahead.of(d.meta.id, d.state, latest.is_some(), now);
         let why = match (latest.and_then(|a| a.reason), d.state) {
             (_, DeliveryState::Delivered) => "",
             (Some(reason), _) => reason.sentence(),
-            (None, DeliveryState::Held) => "An earlier message of its order key comes first.",
             (None, DeliveryState::Cancelled) => "Given up before it was tried: by a person, or with its endpoint.",
             (None, _) => "",
         };
         Self {
-            mark,
-            word,
+            mark: standing.mark,
+            word: standing.word,
+            waits: standing.waits,
             event_type: d.meta.event_type.to_string(),
             message: d.meta.id.to_string(),
             path: format!("{app}/messages/{}", d.meta.id),
@@ -59,10 +61,7 @@ impl Row {
             manual: latest.is_some_and(|a| a.trigger == Trigger::Manual),
             accepted: When::new(d.meta.created_at, now),
             tried: latest.map(|a| When::new(a.at, now)),
-            next: match d.state {
-                DeliveryState::Waiting { due_at } => Some(When::planned(due_at, now)),
-                _ => None,
-            },
+            next: standing.next,
         }
     }
 }
@@ -124,7 +123,8 @@ pub(crate) async fn show_logs(
     let here = format!("{}/logs", head.path);
     let ends = found.items.first().zip(found.items.last()).map(|(a, b)| (a.meta.id.0, b.meta.id.0));
     let (newer, older) = beside(&cursor, ends, found.next);
-    let [when, from, until] = period.fields();
+    let times = period.fields();
+    let [when, from, until] = times.each_ref().map(|(name, value)| (*name, value.as_str()));
     let to = |name, at: Option<Ksuid>| {
         let Some(at) = at else { return String::new() };
         let at = MessageId(at).to_string();
@@ -132,12 +132,13 @@ pub(crate) async fn show_logs(
         link(&here, &[("status", &status), event, channel, tag, when, from, until, (name, &at)])
     };
     let app = app_path(scope.application());
+    let ahead = Ahead::new(&e, true, service.in_line(&scope, &e)?, scope.application().throttle_rate);
     show(&LogsPage {
         frame: frame(&visitor, scope.application(), format!("Log of {}", head.address)),
         newer: to("newer", newer),
         older: to("older", older),
         partial: found.next.is_some() && found.items.len() < PAGE,
-        rows: found.items.iter().map(|d| Row::of(d, &app, now)).collect(),
+        rows: found.items.iter().map(|d| Row::of(d, &ahead, &app, now)).collect(),
         types: catalogue(&visitor, &scope, false).await?.iter().map(|t| t.name.to_string()).collect(),
         filtered: standing.is_some() || !of.is_all() || !period.is_any() || cursor.is_some(),
         status,

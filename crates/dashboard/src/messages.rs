@@ -8,6 +8,7 @@ use crate::{
     page::{Answer, Frame, Page, Room, app_path, go, in_words, is_about_input, show as render},
     period::{Period, beside},
     session::Visitor,
+    standing::Ahead,
     words::{Mark, When, pretty},
 };
 use askama::Template;
@@ -107,7 +108,8 @@ pub(crate) async fn list(visitor: Visitor, Path(app): Path<String>, Query(query)
         .collect();
     let ends = messages.items.first().zip(messages.items.last()).map(|(a, b)| (a.meta.id.0, b.meta.id.0));
     let (newer, older) = beside(&cursor, ends, messages.next);
-    let [when, from, until] = period.fields();
+    let times = period.fields();
+    let [when, from, until] = times.each_ref().map(|(name, value)| (*name, value.as_str()));
     let to = |name, at: Option<Ksuid>| {
         let Some(at) = at else { return String::new() };
         let at = MessageId(at).to_string();
@@ -146,8 +148,10 @@ struct Delivery {
     open: bool,
     /// Whether it failed or was given up.
     ended_badly: bool,
-    /// Whether an earlier message of its order key comes first.
-    held: bool,
+    /// What it waits for.
+    waits: String,
+    /// When its endpoint, which is paused, is tested next.
+    tested: Option<When>,
     attempts: Vec<AnswerShown>,
 }
 
@@ -183,23 +187,22 @@ pub(crate) async fn show(visitor: Visitor, Path((app, message)): Path<(String, S
     let may_see = visitor.may(Permission::SeePayloads);
     let mut deliveries = Vec::new();
     for (e, d) in service.deliveries_of(&scope, &m).await? {
-        let (mark, word) = Mark::of_delivery(d.state, d.latest.is_some());
         let exists = scope.endpoints().any(|known| known.key == e.key);
+        let ahead = Ahead::new(&e, exists, service.in_line(&scope, &e)?, app.throttle_rate);
+        let standing = ahead.of(m.meta.id, d.state, d.latest.is_some(), now);
         let sent = if exists { Some(service.sent_headers(&scope, &e, &m).await?) } else { None };
         let of_this = attempts.items.iter().filter(|a| a.endpoint == e.id);
         deliveries.push(Delivery {
             endpoint: e.id.to_string(),
             address: address(&e),
             path: if exists { path(app, &e) } else { String::new() },
-            mark,
-            word,
-            next: match d.state {
-                DeliveryState::Waiting { due_at } => Some(When::planned(due_at, now)),
-                _ => None,
-            },
+            mark: standing.mark,
+            word: standing.word,
+            waits: standing.waits,
+            next: standing.next,
+            tested: standing.tested,
             open: exists && e.disabled.is_none(),
             ended_badly: matches!(d.state, DeliveryState::Failed | DeliveryState::Cancelled),
-            held: d.state == DeliveryState::Held,
             attempts: of_this.map(|a| AnswerShown::with_request(may_see, a, now, &e, sent.as_ref())).collect(),
         });
     }

@@ -1,11 +1,7 @@
 //! What can be set when an endpoint is added, beside its address and events: the fields of the form, carried along from step to
 //! step as they were typed.
 
-use crate::{
-    form::Fields,
-    settings_of_endpoint::{number, words_in},
-};
-use domain::RetrySchedule;
+use crate::{form::Fields, typed};
 use service::{Patch, endpoints::EndpointExtras};
 use std::collections::BTreeMap;
 
@@ -59,36 +55,27 @@ impl More {
     }
     /// For the field that offers them: names and what they are.
     pub(crate) fn formats(&self) -> Vec<(&'static str, &'static str)> {
-        domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect()
+        typed::formats()
     }
     pub(crate) fn encodings(&self) -> Vec<(&'static str, &'static str)> {
-        domain::Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect()
+        typed::encodings()
     }
     /// What it means, or what cannot be understood. Whether it is allowed, the operation decides.
     pub(crate) fn understood(&self) -> Result<Settings, String> {
         let set = |text: &str| Some(text).filter(|t| !t.is_empty()).map(str::to_owned);
         let or_keep = |text: &str| set(text).map_or(Patch::Keep, Patch::Set);
-        let mut extras = EndpointExtras {
+        let extras = EndpointExtras {
+            retry_schedule: if self.retry.is_empty() { Patch::Keep } else { typed::waits(&self.retry)? },
             format: or_keep(&self.format),
             encoding: or_keep(&self.encoding),
             filter: or_keep(&self.filter.replace("\r\n", "\n")),
             ..EndpointExtras::default()
         };
-        if !self.retry.is_empty() {
-            let schedule: RetrySchedule =
-                self.retry.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
-            extras.retry_schedule = Patch::Set(schedule);
-        }
-        let mut headers = BTreeMap::new();
-        for line in self.headers.lines().map(str::trim).filter(|l| !l.is_empty()) {
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| format!("'{line}' is not a header: write name: value"))?;
-            headers.insert(name.trim().to_owned(), value.trim().to_owned());
-        }
-        let channels = words_in(&self.channels);
+        let headers: BTreeMap<_, _> = typed::headers(&self.headers)?.into_iter().collect();
+        let channels = typed::words(&self.channels);
         Ok(Settings {
             channels: (!channels.is_empty()).then_some(channels),
-            throttle_rate: number(&self.rate)?.value().copied(),
+            throttle_rate: typed::number(&self.rate)?.value().copied(),
             headers: (!headers.is_empty()).then_some(headers),
             extras,
         })

@@ -148,7 +148,7 @@ async fn list_page(visitor: &Visitor, app: Option<&str>, query: &Fields) -> Resu
         Some(app) => user.roles.get(&app).map(ToString::to_string).unwrap_or_default(),
         None if user.operator => "operator".to_owned(),
         None => match user.roles.len() {
-            0 => "no role".to_owned(),
+            0 => "none".to_owned(),
             1 => user.roles.values().next().map(|r| format!("{r} of 1 application")).unwrap_or_default(),
             n => format!("roles in {n} applications"),
         },
@@ -246,7 +246,7 @@ pub(crate) async fn change_role(
     match visitor.service().change_role(&scope, &user, role).await {
         Ok(user) => visitor.say(match role {
             Some(role) => format!("{} is {role} now.", user.name),
-            None => format!("{} has no role here any more.", user.name),
+            None => format!("{} has no access here any more.", user.name),
         }),
         Err(e) if is_about_input(&e) => visitor.complain(in_words(&e)),
         Err(e) => return Err(e.into()),
@@ -284,9 +284,9 @@ async fn user_page(visitor: &Visitor, user: User, new_link: String) -> Page {
 pub(crate) async fn change_user(visitor: Visitor, Path(user): Path<String>, Form(form): Form) -> Answer {
     let (to, done) = match form.get("to") {
         "operator" => (Standing::Operator(true), "is an operator now."),
-        "member" => (Standing::Operator(false), "is no operator any more."),
-        "out" => (Standing::Disabled(true), "is kept out, and was signed out."),
-        "in" => (Standing::Disabled(false), "may sign in again."),
+        "member" => (Standing::Operator(false), "is not an operator any more."),
+        "out" => (Standing::Disabled(true), "cannot sign in any more, and was signed out."),
+        "in" => (Standing::Disabled(false), "can sign in again."),
         _ => return Err(PageError::NotFound),
     };
     match visitor.service().change_standing(&visitor.actor, &user, to).await {
@@ -300,17 +300,17 @@ pub(crate) async fn change_user(visitor: Visitor, Path(user): Path<String>, Form
 pub(crate) async fn confirm_reset(visitor: Visitor, Path(user): Path<String>) -> Page {
     let user = visitor.service().user(&visitor.actor, &user).await?;
     render(&ConfirmPage {
-        frame: Frame::new(&visitor, format!("Let {} choose a new password?", user.name))
+        frame: Frame::new(&visitor, format!("Reset the password of {}?", user.name))
             .below("People", "/settings/people"),
         text: vec![
             format!(
                 "You get a link for {} ({}) that works once, within 24 hours. Nothing is sent: hand it on yourself.",
                 user.name, user.email
             ),
-            "They are signed out everywhere now. The present password works until the link is used.".to_owned(),
+            "They are signed out everywhere now. The current password works until the link is used.".to_owned(),
         ],
         action: format!("/settings/people/{}/reset", user.id),
-        button: "Sign out and make link".to_owned(),
+        button: "Sign out and create link".to_owned(),
         back: format!("/settings/people/{}", user.id),
         dangerous: false,
     })
@@ -331,13 +331,13 @@ pub(crate) async fn reset(visitor: Visitor, Path(user): Path<String>) -> Answer 
 pub(crate) async fn confirm_delete(visitor: Visitor, Path(user): Path<String>) -> Page {
     let user = visitor.service().user(&visitor.actor, &user).await?;
     render(&ConfirmPage {
-        frame: Frame::new(&visitor, format!("Remove {}?", user.name)).below("People", "/settings/people"),
+        frame: Frame::new(&visitor, format!("Delete {}?", user.name)).below("People", "/settings/people"),
         text: vec![
             format!("{} ({}) is signed out and cannot sign in any more.", user.name, user.email),
             "What they did stays in the audit log. A new invitation brings them back.".to_owned(),
         ],
         action: format!("/settings/people/{}/delete", user.id),
-        button: "Remove user".to_owned(),
+        button: "Delete user".to_owned(),
         back: format!("/settings/people/{}", user.id),
         dangerous: true,
     })
@@ -420,7 +420,7 @@ async fn welcome_page(dashboard: &Dashboard, found: Option<&Found>, key: &str) -
     Ok(NewUserPage {
         frame: Frame::outside("You are invited"),
         action: "/invitation",
-        button: "Come in",
+        button: "Create account",
         intro,
         key: key.to_owned(),
         joins_as: me.map(|user| user.email.clone()).unwrap_or_default(),

@@ -1,8 +1,11 @@
 //! The part of a filter that is about time: a choice, or a beginning and an end of one's own.
 
-use crate::form::Fields;
+use crate::{
+    form::Fields,
+    moment::{Moment, WRONG},
+};
 use domain::{Cursor, Ksuid, Timestamp};
-use service::Window;
+use service::{Window, window::WINDOW};
 use std::time::Duration;
 
 /// Its name in addresses, its words, seconds back.
@@ -19,62 +22,46 @@ const AHEAD: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Default)]
 pub(crate) struct Period {
     pub(crate) choice: String,
-    pub(crate) from: String,
-    pub(crate) until: String,
+    pub(crate) from: Moment,
+    pub(crate) until: Moment,
     pub(crate) problem: &'static str,
     after: Option<Timestamp>,
-    before: Option<Timestamp>,
 }
 
 impl Period {
     /// What the address says.
     pub(crate) fn read(fields: &Fields, now: Timestamp) -> Self {
-        let mut period = Self {
-            choice: fields.get("when").to_owned(),
-            from: fields.get("from").to_owned(),
-            until: fields.get("until").to_owned(),
-            ..Self::default()
-        };
-        if let Some((_, _, seconds)) = CHOICES.iter().find(|(name, ..)| *name == period.choice) {
-            period.after = Some(now.minus(Duration::from_secs(*seconds)));
-        }
-        for (text, place) in [(&period.from, &mut period.after), (&period.until, &mut period.before)] {
-            if text.is_empty() {
-                continue;
-            }
-            match instant(text) {
-                Some(at) => *place = Some(at),
-                None => period.problem = "Give dates and times such as 2026-05-01 09:14 (UTC).",
-            }
-        }
-        period
+        let choice = fields.get("when").to_owned();
+        let chosen = CHOICES.iter().find(|(name, ..)| *name == choice);
+        let chosen = chosen.map(|(_, _, seconds)| now.minus(Duration::from_secs(*seconds)));
+        let (from, until) = (Moment::read(fields, "from"), Moment::read(fields, "until"));
+        let problem = if from.is_wrong() || until.is_wrong() { WRONG } else { "" };
+        Self { choice, after: from.at().or(chosen), from, until, problem }
     }
     /// Whether it leaves anything out.
     pub(crate) fn is_any(&self) -> bool {
-        self.after.is_none() && self.before.is_none()
+        self.after.is_none() && self.until.at().is_none()
     }
     /// The choices, for the form.
     pub(crate) fn choices(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         CHOICES.iter().map(|(name, words, _)| (*name, *words))
     }
     /// What keeps it in an address.
-    pub(crate) fn fields(&self) -> [(&'static str, &str); 3] {
-        [("when", &self.choice), ("from", &self.from), ("until", &self.until)]
+    pub(crate) fn fields(&self) -> [(&'static str, String); 3] {
+        [("when", self.choice.clone()), ("from", self.from.in_address()), ("until", self.until.in_address())]
     }
     /// The newest within it, or the page at a cursor.
     pub(crate) fn window(&self, limit: usize, cursor: Option<Cursor<Ksuid>>, now: Timestamp) -> Window {
-        // A beginning alone would ask for the oldest ones.
-        let before =
-            if cursor.is_none() && self.after.is_some() { self.before.or(Some(now.plus(AHEAD))) } else { self.before };
-        Window { limit, cursor, before, after: self.after }
+        let (before, after) = (self.until.at(), self.after);
+        if cursor.is_some() || self.is_any() {
+            return Window { limit, cursor, before, after };
+        }
+        // A beginning alone would ask for the oldest ones, and both ends are held to a window that may begin at either.
+        let ahead = now.plus(AHEAD);
+        let before = before.map_or(ahead, |before| before.min(ahead));
+        let after = after.map(|after| after.max(before.minus(WINDOW)));
+        Window { limit, cursor, before: Some(before), after }
     }
-}
-
-/// A time as people and browsers write it, in UTC.
-pub(crate) fn instant(text: &str) -> Option<Timestamp> {
-    let text = text.trim().replace('T', " ");
-    let text = if text.len() == "2026-05-01 09:14".len() { format!("{text}:00") } else { text };
-    Timestamp::parse(&format!("{}Z", text.trim_end_matches('Z')))
 }
 
 /// Where the pages beside this one begin, newer and older: from the cursor that led here, the ids of its first and last
@@ -104,8 +91,19 @@ mod tests {
         assert_eq!(day.after, Timestamp::parse("2026-05-01T09:14:00Z"));
         assert!(day.before.is_some(), "the newest come first");
         let own = read("when=24h&from=2026-04-01T00:00&until=2026-04-02+12:30");
-        assert_eq!((own.after, own.before), (instant("2026-04-01 00:00"), instant("2026-04-02T12:30:00")));
+        assert_eq!(
+            (own.after, own.until.at()),
+            (Timestamp::parse("2026-04-01T00:00:00Z"), Timestamp::parse("2026-04-02T12:30:00Z"))
+        );
         assert!(!read("from=tomorrow").problem.is_empty());
+    }
+
+    #[test]
+    fn however_long_a_period_is_its_newest_come_first() {
+        let now = Timestamp::parse("2026-05-02T09:14:00Z").unwrap();
+        let period = Period::read(&Fields::read(b"from=2020-01-01T00:00&until=2999-01-01T00:00"), now);
+        let range = period.window(5, None, now).range(now);
+        assert!(range.from < Ksuid::lowest_at(now) && Ksuid::lowest_at(now) < range.until);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How an endpoint's messages travel, as lines of a form: posted, or into a queue with its region and key.
 
-use crate::settings_of_endpoint::HIDDEN;
+use crate::typed::HIDDEN;
 use domain::{
     Endpoint,
     lti::SharedSecret,

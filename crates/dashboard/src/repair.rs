@@ -4,8 +4,8 @@
 use crate::{
     endpoint::{address, frame, path},
     form::{Fields, Form, Query, link},
+    moment::{Moment, WRONG},
     page::{Answer, Frame, Page, PageError, go, in_words, is_about_input, show},
-    period::instant,
     session::Visitor,
     words::{When, count, thousands},
 };
@@ -38,7 +38,7 @@ struct RepairPage {
     address: String,
     choices: Vec<(&'static str, &'static str)>,
     choice: String,
-    own: String,
+    own: Moment,
     /// Counted from here, and done from here.
     since: Option<When>,
     /// The message that the window begins with.
@@ -121,7 +121,7 @@ async fn page(
     };
     let (mut problem, mut message) = (String::new(), String::new());
     let mut choice = fields.some("since").unwrap_or_else(|| DEFAULT.to_owned());
-    let own = fields.get("at").to_owned();
+    let own = Moment::read(fields, "at");
     let mut since = match fields.some("message") {
         Some(id) => {
             let found = service.message(&scope, &id, false).await?;
@@ -130,7 +130,7 @@ async fn page(
         }
         None => since(&choice, &own, now),
     };
-    if !own.is_empty() || !message.is_empty() {
+    if !own.is_none() || !message.is_empty() {
         choice = "own".to_owned();
     }
     if kind == TaskKind::CancelWaiting {
@@ -139,7 +139,7 @@ async fn page(
     let counted = match since {
         Some(since) => service.count_for_task(&scope, &e, kind, since).await?,
         None => {
-            problem = "Give a date and time such as 2026-05-01 09:14 (UTC).".to_owned();
+            problem = if own.is_wrong() { WRONG } else { "Choose since when." }.to_owned();
             Counted { found: 0, all: true }
         }
     };
@@ -182,7 +182,7 @@ pub(crate) async fn cancel(visitor: Visitor, Path((app, endpoint)): At, Form(for
 }
 
 async fn begin(visitor: &Visitor, app: &str, endpoint: &str, kind: TaskKind, form: &Fields) -> Answer {
-    let since = since(form.get("since"), form.get("at"), visitor.now());
+    let since = since(form.get("since"), &Moment::read(form, "at"), visitor.now());
     let (service, scope) = (visitor.service(), visitor.service().open(&visitor.actor, app).await?);
     let begun = match (kind, since) {
         (TaskKind::CancelWaiting, _) => Some(service.cancel_waiting(&scope, endpoint).await),
@@ -207,10 +207,10 @@ async fn begin(visitor: &Visitor, app: &str, endpoint: &str, kind: TaskKind, for
     Ok(show(&page)?.into_response())
 }
 
-/// The beginning of the window: a time of one's own in UTC, or one of the choices.
-fn since(choice: &str, at: &str, now: Timestamp) -> Option<Timestamp> {
-    if !at.is_empty() {
-        return instant(at);
+/// The beginning of the window: a time of one's own, or one of the choices.
+fn since(choice: &str, own: &Moment, now: Timestamp) -> Option<Timestamp> {
+    if !own.is_none() {
+        return own.at();
     }
     let (name, _, hours) = CHOICES.iter().find(|(value, ..)| *value == choice)?;
     let back = Duration::from_secs(hours * 3600);
@@ -284,11 +284,6 @@ pub(crate) async fn task(
     })
 }
 
-/// A time that somebody typed, in UTC.
-pub(crate) fn read_time(text: &str) -> Result<Timestamp, String> {
-    instant(text).ok_or_else(|| "Give a date and time such as 2026-05-01 09:14 (UTC).".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,11 +291,11 @@ mod tests {
     #[test]
     fn a_window_begins_at_a_choice_or_at_a_time_of_ones_own() {
         let now = Timestamp::parse("2026-05-02T09:14:00Z").unwrap();
-        let own = Timestamp::parse("2026-05-01T09:14:00Z");
-        assert_eq!(since("1d", "", now), own);
-        assert_eq!(since("", "2026-05-01T09:14", now), own);
-        assert_eq!(since("8h", "2026-05-01 09:14:00", now), own);
-        assert_eq!(since("", "tomorrow", now), None);
+        let own = Timestamp::parse("2026-05-01T09:14:00Z").unwrap();
+        assert_eq!(since("1d", &Moment::None, now), Some(own));
+        assert_eq!(since("8h", &Moment::At(own), now), Some(own));
+        assert_eq!(since("8h", &Moment::Wrong("tomorrow".to_owned()), now), None);
+        assert_eq!(since("own", &Moment::None, now), None);
     }
 
     #[test]

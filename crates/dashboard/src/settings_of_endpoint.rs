@@ -9,6 +9,7 @@ use crate::{
     queue,
     session::Visitor,
     student_data::{Asked, agreed},
+    typed::{self, HIDDEN, list},
     words::thousands,
 };
 use askama::Template;
@@ -56,13 +57,9 @@ fn or_default(value: Option<impl Display>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), |v| v.to_string())
 }
 
-fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
-    items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// A schedule with room to breathe.
+/// A schedule for reading.
 fn waits(schedule: &RetrySchedule) -> String {
-    if schedule.waits().is_empty() { "one try only".to_owned() } else { schedule.to_string().replace(',', ", ") }
+    if schedule.waits().is_empty() { "one try only".to_owned() } else { typed::waits_in_field(schedule) }
 }
 
 pub(crate) async fn advanced(visitor: Visitor, Path((app, endpoint)): At) -> Page {
@@ -163,7 +160,7 @@ impl Fact {
         match self {
             Self::Url => ("Address", "Where messages go. The next try of what waits uses the new address."),
             Self::Description => ("Description", "For people, such as who runs the receiver."),
-            Self::Events => ("Events", "Tick what the receiver should hear of."),
+            Self::Events => ("Events", "Tick the events that the receiver should get."),
             Self::Channels => {
                 ("Channels", "Only messages with one of these labels, separated by commas. Empty means all messages.")
             }
@@ -171,9 +168,10 @@ impl Fact {
             Self::Concurrency => {
                 ("Parallel requests", "Requests at the same time, 1 to 256. Empty: the server decides.")
             }
-            Self::Retry => {
-                ("Waits between tries", "Such as 5s, 5m, 30m, 2h. Empty: the application or the server decides.")
-            }
+            Self::Retry => (
+                "Waits between tries",
+                "Such as 5s, 5m, 30m, 2h; none: one try only. Empty: the application or the server decides.",
+            ),
             Self::Statuses => ("Final answers", "HTTP statuses after which no try follows, such as 404, 422."),
             Self::Ordered => ("Keep order", "Messages with the same order key go one after the other."),
             Self::Queue => ("Transport", queue::HINT),
@@ -255,8 +253,6 @@ impl EditPage {
     }
 }
 
-pub(crate) const HIDDEN: &str = "••••••";
-
 async fn edit_page(
     visitor: &Visitor,
     scope: &AppScope,
@@ -273,7 +269,7 @@ async fn edit_page(
         Fact::Channels => list(e.channels.iter().flatten()),
         Fact::Rate => or_default(e.throttle_rate, ""),
         Fact::Concurrency => or_default(e.options.concurrency, ""),
-        Fact::Retry => e.options.retry_schedule.as_ref().map(|s| s.to_string().replace(',', ", ")).unwrap_or_default(),
+        Fact::Retry => e.options.retry_schedule.as_ref().map(typed::waits_in_field).unwrap_or_default(),
         Fact::Statuses => list(&e.options.final_statuses),
         Fact::Ordered => on(e.options.ordered),
         Fact::Signature => on(!e.options.unsigned),
@@ -311,8 +307,8 @@ async fn edit_page(
         value,
         groups,
         formats: match fact {
-            Fact::Encoding => domain::Encoding::ALL.iter().map(|e| (e.name(), e.description())).collect(),
-            _ => domain::Format::ALL.iter().map(|f| (f.name(), f.description())).collect(),
+            Fact::Encoding => typed::encodings(),
+            _ => typed::formats(),
         },
         presets: if fact == Fact::Retry { retry_presets().map(|p| (p.name, p.title)).collect() } else { Vec::new() },
         only_selected: e.options.only_selected,
@@ -330,21 +326,9 @@ pub(crate) async fn edit(visitor: Visitor, Path((app, endpoint, word)): Path<(St
     show(&edit_page(&visitor, &scope, &e, Fact::read(&word)?, &word, None).await?)
 }
 
-pub(crate) fn words_in(text: &str) -> Vec<String> {
-    text.split([',', ' ', '\n', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
-}
-
-/// A number, nothing, or a complaint.
-pub(crate) fn number(text: &str) -> Result<Patch<u16>, String> {
-    if text.is_empty() {
-        return Ok(Patch::Clear);
-    }
-    text.parse().map(Patch::Set).map_err(|_| format!("'{text}' is not a whole number from 0 to 65535"))
-}
-
 /// Two numbers, nothing, or a complaint.
 fn limits(text: &str) -> Result<Patch<DeactivateAfter>, String> {
-    let words = words_in(text);
+    let words = typed::words(text);
     let odd = || format!("'{text}' are not two whole numbers, such as 9500, 28000");
     match words.as_slice() {
         [] => Ok(Patch::Clear),
@@ -365,20 +349,12 @@ fn change(fact: Fact, form: &Fields) -> Result<EndpointChange, String> {
         Fact::Url => change.url = Some(text.to_owned()),
         Fact::Description => change.description = Some(text.to_owned()),
         Fact::Events => change.event_types = some(form.all("event")),
-        Fact::Channels => change.channels = some(words_in(text)),
-        Fact::Rate => change.throttle_rate = number(text)?,
-        Fact::Concurrency => change.extras.concurrency = number(text)?,
+        Fact::Channels => change.channels = some(typed::words(text)),
+        Fact::Rate => change.throttle_rate = typed::number(text)?,
+        Fact::Concurrency => change.extras.concurrency = typed::number(text)?,
         Fact::Retry if form.ticked("preset") => change.extras = preset(form.get("preset")),
-        Fact::Retry if text.is_empty() => change.extras.retry_schedule = Patch::Clear,
-        Fact::Retry => {
-            let schedule: RetrySchedule = text.parse().map_err(|e: domain::retry::ScheduleError| e.to_string())?;
-            change.extras.retry_schedule = Patch::Set(schedule);
-        }
-        Fact::Statuses => {
-            let read = |w: String| w.parse().map_err(|_| format!("'{w}' is not an HTTP status"));
-            let statuses = words_in(text).into_iter().map(read).collect::<Result<_, _>>()?;
-            change.extras.final_statuses = Patch::Set(statuses);
-        }
+        Fact::Retry => change.extras.retry_schedule = typed::waits(text)?,
+        Fact::Statuses => change.extras.final_statuses = Patch::Set(typed::statuses(text)?),
         Fact::Ordered => change.extras.ordered = Patch::Set(form.ticked("value")),
         Fact::Format => change.extras.format = Patch::Set(text.to_owned()),
         Fact::Encoding => change.extras.encoding = Patch::Set(text.to_owned()),
@@ -403,13 +379,10 @@ pub(crate) fn preset(name: &str) -> EndpointExtras {
 fn header_changes(text: &str, now: &ShownHeaders) -> Result<BTreeMap<String, Option<String>>, String> {
     let mut changes: BTreeMap<String, Option<String>> =
         now.headers.keys().chain(&now.sensitive).map(|name| (name.clone(), None)).collect();
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| format!("'{line}' is not a header: write name: value"))?;
-        let (name, value) = (name.trim(), value.trim());
-        changes.retain(|n, v| v.is_some() || !n.eq_ignore_ascii_case(name));
+    for (name, value) in typed::headers(text)? {
+        changes.retain(|n, v| v.is_some() || !n.eq_ignore_ascii_case(&name));
         if value != HIDDEN {
-            changes.insert(name.to_owned(), Some(value.to_owned()));
+            changes.insert(name, Some(value));
         }
     }
     Ok(changes)

@@ -162,7 +162,7 @@ pub(crate) async fn depart(
     match dashboard.service.depart(form.some("key")).await {
         Ok(departure) => {
             let cookie = away_cookie(&departure.cookie, AWAY_SECONDS, dashboard.secure);
-            let page = DeparturePage { frame: Frame::outside("On to your provider"), url: departure.url };
+            let page = DeparturePage { frame: Frame::outside("Continue to your sign-in provider"), url: departure.url };
             Ok(([(header::SET_COOKIE, cookie)], render(&page)?).into_response())
         }
         Err(e) => refused(page(&dashboard, e.to_string()), e),

@@ -139,7 +139,7 @@ pub(crate) async fn save_account(visitor: Visitor, Path(app): Path<String>, Form
     };
     match visitor.service().change_root_account(&scope, change).await {
         Ok(_) => {
-            visitor.say("The account's names were saved.");
+            visitor.say("The account's ids were saved.");
             Ok(go(&path(&scope)))
         }
         Err(e) => after(&visitor, &scope, Err(e)).await,
@@ -274,7 +274,7 @@ fn origin_of(url: &str) -> Option<String> {
 pub(crate) async fn withdraw(visitor: Visitor, Path((app, key)): Path<(String, String)>) -> Answer {
     let scope = scope_of(&visitor, &app).await?;
     visitor.service().withdraw_invitation(&scope, &key).await?;
-    visitor.say("The invitation was taken back.");
+    visitor.say("The invitation was revoked.");
     Ok(go(&path(&scope)))
 }
 

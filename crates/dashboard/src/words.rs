@@ -1,6 +1,6 @@
 //! How times, numbers and states are said.
 
-use domain::{DeliveryState, Timestamp};
+use domain::Timestamp;
 use std::time::Duration;
 
 /// An instant as a page shows it: near, and exact.
@@ -77,18 +77,6 @@ impl Mark {
             Self::Failed => "failed",
             Self::Changed => "changed",
             Self::Off => "off",
-        }
-    }
-    /// Where a delivery stands, and whether it was tried before.
-    pub(crate) fn of_delivery(state: DeliveryState, tried: bool) -> (Self, &'static str) {
-        match state {
-            DeliveryState::Waiting { .. } if tried => (Self::Failing, "Will be tried again"),
-            DeliveryState::Waiting { .. } => (Self::Waiting, "Waiting"),
-            DeliveryState::Sending => (Self::Waiting, "Sending"),
-            DeliveryState::Held => (Self::Waiting, "Held"),
-            DeliveryState::Delivered => (Self::Delivered, "Delivered"),
-            DeliveryState::Failed => (Self::Failed, "Failed"),
-            DeliveryState::Cancelled => (Self::Off, "Cancelled"),
         }
     }
 }

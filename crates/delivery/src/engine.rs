@@ -11,7 +11,9 @@ use crate::{
     report::Reporter,
     timers::Timers,
 };
-use domain::{AppKey, Endpoint, EndpointKey, EndpointRef, RetrySchedule, Timestamp, Trigger, queue::Transport};
+use domain::{
+    AppKey, Endpoint, EndpointKey, EndpointRef, InLine, RetrySchedule, Timestamp, Trigger, WaitsFor, queue::Transport,
+};
 use outbound::{Client, queue::BATCH_MAX};
 use quick_cache::sync::Cache;
 use std::{
@@ -28,8 +30,6 @@ use store::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Deliveries taken out of the table at once.
-const CLAIM: usize = 64;
 /// Payload bytes taken out of the table at once, about.
 const CLAIM_BYTES: usize = 256 * 1024;
 /// What a delivery in memory costs beside its payload, roughly.
@@ -133,6 +133,10 @@ impl Seats {
     /// An endpoint was changed: what waits may go now, or is cancelled if it was switched off or removed.
     pub fn endpoint_changed(&self, to: EndpointRef) {
         tokio::spawn(self.0.clone().look_at(to));
+    }
+    /// What waits for an endpoint in memory, and what for.
+    pub fn in_line(&self, to: EndpointRef) -> InLine {
+        self.0.in_line(to)
     }
     /// A share of the memory for a message with this many bytes; none if there is not enough.
     pub fn budget(&self, bytes: usize) -> Option<SharedTicket> {
@@ -415,8 +419,8 @@ impl Shared {
                     self.on_wire.fetch_add(1, Ordering::SeqCst);
                     return Some(job);
                 }
-                Next::Claim { fresh_only } => {
-                    tokio::spawn(self.clone().claim(to, fresh_only));
+                Next::Claim { fresh_only, limit } => {
+                    tokio::spawn(self.clone().claim(to, fresh_only, limit));
                 }
                 Next::WakeAt(at) => {
                     self.wake_at(lane, at);
@@ -446,6 +450,26 @@ impl Shared {
         Limits { concurrency: usize::from(concurrency.max(1)), rate, together }
     }
 
+    /// What waits for an endpoint in memory, and what for. Only looks: no place of a rate is taken.
+    fn in_line(&self, to: EndpointRef) -> InLine {
+        let entry = self.parts.directory.cached(to.app);
+        let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
+        let (limits, now) = (self.limits(endpoint.map(Arc::as_ref)), self.now());
+        let Some(mut found) = self.lock_lanes().get(&to.endpoint).map(|lane| lane.in_line(now, limits)) else {
+            return InLine::default();
+        };
+        if found.waits_for == Some(WaitsFor::Turn)
+            && let Some(rate) = entry.as_ref().and_then(|e| e.application.throttle_rate)
+        {
+            let rates = self.app_rates.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = rates.get(&to.app).copied().unwrap_or_default();
+            if known.take(Pace::share(rate, self.store.nodes()), now).is_err() {
+                found.waits_for = Some(WaitsFor::ApplicationRate);
+            }
+        }
+        found
+    }
+
     /// Until when an application's own rate holds a delivery back.
     pub(crate) fn application_waits(&self, entry: &AppEntry, now: Timestamp) -> Option<Timestamp> {
         let pace = Pace::share(entry.application.throttle_rate?, self.store.nodes());
@@ -454,16 +478,16 @@ impl Shared {
     }
 
     /// Takes due deliveries of a lane out of the table; cancels them if the endpoint is gone.
-    async fn claim(self: Arc<Self>, to: EndpointRef, fresh_only: bool) {
+    async fn claim(self: Arc<Self>, to: EndpointRef, fresh_only: bool, limit: usize) {
         let found = match self.parts.directory.by_key(to.app).await {
             Ok(entry) => {
                 let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
                 if endpoint.is_none_or(|e| e.disabled.is_some()) {
                     return self.cancel_all(to).await;
                 }
-                match self.take_budget(CLAIM_BYTES) {
+                match self.take_budget(CLAIM_BYTES + limit * DELIVERY_BYTES) {
                     Some(budget) => {
-                        let claimed = self.store.claim(to, self.now(), CLAIM, CLAIM_BYTES, fresh_only).await;
+                        let claimed = self.store.claim(to, self.now(), limit, CLAIM_BYTES, fresh_only).await;
                         claimed.map(|c| Some((c, budget)))
                     }
                     // Memory is full: look again when some of it is free.
@@ -478,7 +502,7 @@ impl Shared {
                 let used = payloads + claimed.deliveries.len() * DELIVERY_BYTES;
                 // First tries come first: if one was a retry, and neither limit was met, none is left behind.
                 let fresh = claimed.deliveries.iter().filter(|j| is_fresh(j)).count();
-                let fresh_left = fresh == claimed.deliveries.len() && (fresh == CLAIM || payloads > CLAIM_BYTES);
+                let fresh_left = fresh == claimed.deliveries.len() && (fresh == limit || payloads > CLAIM_BYTES);
                 // What the page does not need goes back at once, the rest when its last delivery is settled.
                 let spare = budget.num_permits().saturating_sub(used / BUDGET_UNIT + 1);
                 drop(budget.split(spare));

@@ -34,6 +34,11 @@ impl Signers {
 
     /// The content with its body signed.
     pub(crate) async fn sign(&self, app: AppKey, now: Timestamp, content: Content) -> Result<Content, NotSent> {
+        // The members of the body are the token's claims.
+        if content.body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+            let why = "the body is not an object: only an object can be sent as a signed token";
+            return Err(failed(FailureReason::FormatFailed, why.to_owned()));
+        }
         let signer = self.signer(app, now).await?;
         let body = content.body.clone();
         // Half a millisecond of arithmetic.

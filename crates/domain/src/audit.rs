@@ -112,15 +112,15 @@ words! {
         /// An invitation was taken back.
         InvitationWithdrawn = "invitation.withdrawn", "Withdrew an invitation";
         /// A user came.
-        UserCreated = "user.created", "Became a user";
+        UserCreated = "user.created", "Joined as a user";
         /// A user's rights or state were changed.
         UserUpdated = "user.updated", "Changed a user";
         /// A user was removed.
-        UserDeleted = "user.deleted", "Removed a user";
+        UserDeleted = "user.deleted", "Deleted a user";
         /// A password was changed.
         PasswordChanged = "user.password_changed", "Changed a password";
         /// An operator made a link to a new password.
-        PasswordResetCreated = "user.password_reset_created", "Let somebody choose a new password";
+        PasswordResetCreated = "user.password_reset_created", "Created a password reset link";
         /// Alerts were put away.
         AlertDismissed = "alert.dismissed", "Dismissed an alert";
     }

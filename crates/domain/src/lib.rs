@@ -34,7 +34,7 @@ pub use application::{Application, Retention};
 pub use attempt::{Attempt, AttemptStatus, Outcome, Trigger};
 pub use audit::{Action, ActorKind, Alert, AlertKind, AuditEntry};
 pub use confines::Confines;
-pub use delivery::{DeliveryRef, DeliveryState, EndpointRef};
+pub use delivery::{DeliveryRef, DeliveryState, EndpointRef, InLine, WaitsFor};
 pub use durations::Durations;
 pub use endpoint::{
     BodySigning, DeactivateAfter, DisabledBecause, Endpoint, EndpointDefaults, EndpointOptions, Header,

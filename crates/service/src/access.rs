@@ -9,6 +9,7 @@ use domain::{AppKey, Application, EndpointId, EndpointRef, IdOrUid, MessageId};
 use domain::{Endpoint, Message};
 use std::sync::Arc;
 use store::AppEntry;
+use url::Url;
 
 /// An application that an actor may act in. Only [`Service::open`] makes it, so that whoever holds one was let in.
 #[derive(Clone, Debug)]
@@ -47,6 +48,19 @@ impl AppScope {
     pub(crate) fn shows_payloads(&self, wanted: bool) -> bool {
         wanted && self.actor.may(Permission::SeePayloads)
     }
+    /// An address as this actor may see it: a name and a password in it are for those who may write addresses.
+    pub(crate) fn hide_credentials(&self, address: &mut String) {
+        if self.must_have(Capability::ManageEndpoint).is_ok() {
+            return;
+        }
+        let Ok(mut url) = Url::parse(address) else { return };
+        if !url.username().is_empty() || url.password().is_some() {
+            // Both only fail on addresses without a host, which nothing that is asked or sent to has.
+            let _ = url.set_username("***");
+            let _ = url.set_password(None);
+            *address = url.into();
+        }
+    }
     pub(crate) fn endpoint_ref(&self, endpoint: &Endpoint) -> EndpointRef {
         EndpointRef { app: self.key(), endpoint: endpoint.key }
     }
@@ -67,10 +81,12 @@ impl Service {
         self.open(actor, app).await
     }
 
-    /// An endpoint by id or uid.
+    /// An endpoint by id or uid, to be shown.
     pub async fn endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        self.find_endpoint(scope, which).await
+        let mut endpoint = self.find_endpoint(scope, which).await?;
+        scope.hide_credentials(&mut endpoint.url);
+        Ok(endpoint)
     }
 
     /// A message by id or event id.
@@ -84,7 +100,7 @@ impl Service {
         Ok(message)
     }
 
-    /// The same for operations that say themselves who may do them.
+    /// An endpoint as it is, for operations that say themselves who may do them.
     pub(crate) async fn find_endpoint(&self, scope: &AppScope, which: &str) -> Result<Endpoint, ServiceError> {
         let which = IdOrUid::<EndpointId>::read(which);
         let found = self.store.endpoint(scope.key(), &which).await?;

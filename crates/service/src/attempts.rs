@@ -133,7 +133,9 @@ impl Service {
     ) -> Result<PageOf<AttemptedDestination>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
         let id = self.message_id(scope, message).await?;
-        self.destinations(scope, id, page).await
+        let mut found = self.destinations(scope, id, page).await?;
+        found.items.iter_mut().for_each(|d| scope.hide_credentials(&mut d.endpoint.url));
+        Ok(found)
     }
 
     /// Asks for one more attempt, whatever became of earlier ones and whatever the endpoint selects. To an endpoint

@@ -165,11 +165,13 @@ impl Check {
             self.fail(&[field], msg);
         }
     }
-    /// How long things are kept.
+    /// How long things are kept: the key `retention` of a body.
     pub fn retention(&mut self, retention: &Patch<domain::Retention>) {
         if let Some(r) = retention.value() {
-            self.range("payloadDays", r.payload_days.map(i64::from), 1..=90);
-            self.range("attemptDays", r.attempt_days.map(i64::from), 1..=3650);
+            let mut inner = Self::at(&["body", "retention"]);
+            inner.range("payloadDays", r.payload_days.map(i64::from), 1..=90);
+            inner.range("attemptDays", r.attempt_days.map(i64::from), 1..=3650);
+            self.absorb(inner);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! bounded number of rows and says where to go on, so that a page costs the same however much is stored.
 
 use crate::{Service, Window, access::AppScope, actor::Capability, error::ServiceError, messages::MessagesOf};
-use domain::{Durations, Endpoint, EndpointRef, EventTypeName, Ksuid, Message, Timestamp};
+use domain::{Durations, Endpoint, EndpointRef, EventTypeName, InLine, Ksuid, Message, Timestamp};
 use std::time::Duration;
 pub use store::{Counted, DeliveryView, Looked, Standing};
 use store::{HourCount, MessageFilter, Uncounted};
@@ -114,6 +114,13 @@ impl Service {
         scope.must_have(Capability::ViewBase)?;
         let (range, of) = (window.range(self.ids.latest()), of.checked(scope)?);
         Ok(self.store.search(scope.key(), range, &of, looks(&of, LOOKS_THROUGH_MESSAGES)).await?)
+    }
+
+    /// What waits for an endpoint without being on the wire, and what for. Known of this node only: what another one
+    /// holds is not among it.
+    pub fn in_line(&self, scope: &AppScope, endpoint: &Endpoint) -> Result<InLine, ServiceError> {
+        scope.must_have(Capability::ViewBase)?;
+        Ok(self.admission.in_line(scope.endpoint_ref(endpoint)))
     }
 
     /// When the next try to an endpoint is due.

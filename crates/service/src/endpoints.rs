@@ -367,12 +367,15 @@ impl Service {
     /// A page of an application's endpoints.
     pub async fn endpoints(&self, scope: &AppScope, page: PageQuery<Ksuid>) -> Result<PageOf<Endpoint>, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        if scope.confines().is_none() {
-            return Ok(self.store.endpoints(scope.key(), page).await?);
-        }
-        let mut found = self.store.endpoints_of(scope.key()).await?;
-        found.retain(|e| scope.sees_endpoint(e));
-        Ok(page.of_sorted(found, |e| e.id.0))
+        let mut found = if scope.confines().is_none() {
+            self.store.endpoints(scope.key(), page).await?
+        } else {
+            let mut all = self.store.endpoints_of(scope.key()).await?;
+            all.retain(|e| scope.sees_endpoint(e));
+            page.of_sorted(all, |e| e.id.0)
+        };
+        found.items.iter_mut().for_each(|e| scope.hide_credentials(&mut e.url));
+        Ok(found)
     }
 
     /// Creates an endpoint, with a new secret if none is given.
@@ -455,7 +458,7 @@ impl Service {
             self.must_be_sendable(endpoint)
         };
         if let handshake @ Patch::Set(_) = checked.extras.handshake.clone() {
-            let mut draft = self.endpoint(scope, which).await?;
+            let mut draft = self.find_endpoint(scope, which).await?;
             apply(&mut draft)?;
             self.shake_hands(&draft, handshake).await?;
         }
@@ -530,6 +533,7 @@ impl Service {
         which: &str,
         change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
     ) -> Result<Endpoint, ServiceError> {
+        let _turn = self.turns.of(scope.key()).await;
         for _ in 0..CHANGE_TRIES {
             let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;
@@ -565,6 +569,7 @@ fn complete(endpoint: &mut Endpoint) -> Result<(), ServiceError> {
         endpoint.secrets.body = Some(secrets::new_body_secret());
     }
     extras::format_carries_selection(endpoint)?;
+    extras::body_can_be_signed(endpoint)?;
     let queue = queues::url_of(endpoint)?;
     if endpoint.options.https_only && !is_private(queue.as_ref().unwrap_or(&endpoint.url)) {
         let msg = "must begin with https:// (the endpoint's httpsOnly asks for it)";

@@ -2,7 +2,7 @@
 //! the subscription that deliveries name, signed bodies.
 
 use crate::{check::Check, endpoints::EndpointExtras, error::ServiceError, patch::Patch};
-use domain::{BodySigning, Endpoint, EndpointOptions, EventTypeName, Format, Uid};
+use domain::{BodySigning, Encoding, Endpoint, EndpointOptions, EventTypeName, Format, Uid};
 use platforms::catalog::{retry_preset, retry_presets};
 
 /// What a body can be signed as.
@@ -68,6 +68,15 @@ pub(crate) fn format_carries_selection(endpoint: &Endpoint) -> Result<(), Servic
     let msg =
         format!("the format {format} has no form for {}: leave them out, or use another format", without.join(", "));
     Err(ServiceError::invalid(&["body", "eventTypes"], msg))
+}
+
+/// Refuses a web form as a signed body: the claims of a token are the members of an object.
+pub(crate) fn body_can_be_signed(endpoint: &Endpoint) -> Result<(), ServiceError> {
+    if endpoint.options.body_signing.is_none() || endpoint.options.encoding != Encoding::Form {
+        return Ok(());
+    }
+    let msg = "a web form cannot be signed: use the encoding json, or leave the body unsigned";
+    Err(ServiceError::invalid(&["body", "bodySigning"], msg))
 }
 
 #[cfg(test)]

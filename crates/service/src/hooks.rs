@@ -41,6 +41,19 @@ pub struct Me {
     pub application: Option<Application>,
 }
 
+/// What is wrong with an endpoint, by the names that a subscription has for its fields.
+fn in_words_of_hooks(error: ServiceError) -> ServiceError {
+    let ServiceError::Invalid(mut problems) = error else { return error };
+    for field in problems.iter_mut().filter_map(|p| p.loc.get_mut(1)) {
+        match field.as_ref() {
+            "url" => *field = "targetUrl".into(),
+            "eventTypes" | "event_types" => *field = "events".into(),
+            _ => {}
+        }
+    }
+    ServiceError::Invalid(problems)
+}
+
 impl Service {
     /// Whose token it is: for checking one that a person pasted somewhere.
     pub async fn me(&self, actor: &Actor) -> Result<Me, ServiceError> {
@@ -71,7 +84,7 @@ impl Service {
                 ..EndpointExtras::default()
             },
         };
-        self.create_endpoint(scope, input).await
+        self.create_endpoint(scope, input).await.map_err(in_words_of_hooks)
     }
 
     /// Ends a subscription. One that is not there any more is ended already.

@@ -27,7 +27,7 @@ impl Service {
         options: OrganizationOptions,
     ) -> Result<OrganizationOptions, ServiceError> {
         let organization = actor.must_be_organization()?;
-        let mut check = Check::at(&["body", "retention"]);
+        let mut check = Check::body();
         check.retention(&Patch::Set(options.retention));
         check.finish()?;
         // What the settings page decides beside these stays.

@@ -25,7 +25,7 @@ impl Service {
             return Err(ServiceError::Conflict("They sign in with the provider and have no password here".to_owned()));
         }
         if user.disabled {
-            return Err(ServiceError::Conflict("They are kept out; let them in again first".to_owned()));
+            return Err(ServiceError::Conflict("Their access was removed; restore it first".to_owned()));
         }
         let (key, hash) = new_key();
         let reset = Reset { user: user.id, expires_at: self.now().plus(RESET_LIFETIME) };

@@ -155,14 +155,14 @@ impl Service {
         self.user_for(actor, id).await
     }
 
-    /// Changes what somebody is in the whole organization. Who is kept out is signed out at once.
+    /// Changes what somebody is in the whole organization. Who loses access is signed out at once.
     pub async fn change_standing(&self, actor: &Actor, id: &str, to: Standing) -> Result<User, ServiceError> {
         actor.must_be_organization()?;
         let user = self.user_for(actor, id).await?;
         Self::must_be_other(actor, &user)?;
         let (change, detail) = match to {
-            Standing::Operator(on) => (UserChange::Operator(on), if on { "is operator" } else { "is no operator" }),
-            Standing::Disabled(on) => (UserChange::Disabled(on), if on { "is kept out" } else { "is let in again" }),
+            Standing::Operator(on) => (UserChange::Operator(on), if on { "is operator" } else { "is not an operator" }),
+            Standing::Disabled(on) => (UserChange::Disabled(on), if on { "has no access" } else { "has access again" }),
         };
         self.store.change_user(user.id, change).await?;
         if to == Standing::Disabled(true) {

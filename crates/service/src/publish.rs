@@ -397,7 +397,7 @@ impl Service {
         payload: Bytes,
     ) -> Result<Published, ServiceError> {
         scope.must_have(Capability::CreateAttempts)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         if endpoint.disabled.is_some() {
             return Err(ServiceError::Conflict("The endpoint is switched off; switch it on first".to_owned()));
         }

@@ -1,7 +1,7 @@
 //! What the service needs from the rooms that send: seats for new deliveries, the address rules, new secrets.
 
 use domain::{
-    BodyKey, Endpoint, EndpointRef, Secret,
+    BodyKey, Endpoint, EndpointRef, InLine, Secret,
     webfilter::{Question, Run},
 };
 use std::pin::Pin;
@@ -18,6 +18,10 @@ pub trait Admission: Send + Sync {
     fn tasks_changed(&self);
     /// An endpoint was changed, switched on or off, or removed.
     fn endpoint_changed(&self, _to: EndpointRef) {}
+    /// What the engine holds for an endpoint without sending it, and what it waits for.
+    fn in_line(&self, _to: EndpointRef) -> InLine {
+        InLine::default()
+    }
 }
 
 /// Which addresses endpoints may have.

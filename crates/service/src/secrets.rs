@@ -108,7 +108,7 @@ impl Service {
     /// The secret that travels in the body of what an endpoint gets.
     pub async fn endpoint_body_secret(&self, scope: &AppScope, which: &str) -> Result<String, ServiceError> {
         scope.must_have(Capability::ViewEndpointSecret)?;
-        let endpoint = self.endpoint(scope, which).await?;
+        let endpoint = self.find_endpoint(scope, which).await?;
         let secret = endpoint.secrets.body.ok_or(ServiceError::NotFound("This endpoint has no secret in its body"))?;
         self.note_in(scope, Action::SecretRevealed, endpoint.id, "in the body").await;
         Ok(secret.expose().to_owned())

@@ -5,7 +5,7 @@ use domain::{Cursor, IdRange, Ksuid, Pick, Timestamp};
 use std::time::Duration;
 
 /// The longest window.
-const WINDOW: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const WINDOW: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How far into the future objects may be, because clocks differ.
 const AHEAD: Duration = Duration::from_secs(3600);
 

@@ -2,6 +2,7 @@
 //! what could let somebody in (secrets, headers, the user info of an address) sealed for its place.
 
 use crate::{error::StoreError, seal::Sealer};
+use bytes::Bytes;
 use domain::{
     AppKey, BodyKey, BodySecret, DisabledBecause, Endpoint, EndpointId, Secret, Secrets, Timestamp, WebfilterId,
     lti::SharedSecret, queue::QueueKey,
@@ -137,6 +138,21 @@ pub(crate) fn open_key(
     let plain = sealer.open(sealed, &key_place(app)).map_err(|e| corrupt("key_set", column, app.0, e))?;
     // The parser's error may quote what it read.
     serde_json::from_slice(&plain).map_err(|_| corrupt("key_set", column, app.0, "not a key"))
+}
+
+/// What a kept answer belongs to.
+fn answer_place(hash: &[u8; 32]) -> Vec<u8> {
+    [b"idempotency ".as_slice(), hash].concat()
+}
+
+/// The body of a kept answer: it may repeat credentials of an address.
+pub(crate) fn sealed_answer(sealer: &Sealer, hash: &[u8; 32], body: &[u8]) -> Vec<u8> {
+    sealer.seal(body, &answer_place(hash))
+}
+
+pub(crate) fn open_answer(sealer: &Sealer, hash: &[u8; 32], sealed: &[u8]) -> Result<Bytes, StoreError> {
+    let plain = sealer.open(sealed, &answer_place(hash)).map_err(|e| corrupt("idempotency", "body", "", e))?;
+    Ok(plain.into())
 }
 
 /// What a shared secret of a tool, or of who vouches for it, belongs to.

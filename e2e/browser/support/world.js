@@ -1,16 +1,15 @@
 // A world for browser tests: the real server with an operator signed in, and a receiver.
 
-import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { startServer } from "../../javascript/support/server.js";
+import { caller } from "./api.js";
 import { HOSTILE, check } from "./browser.js";
 import { signedIn } from "./page.js";
 
-export { HOSTILE, SHOTS, launch } from "./browser.js";
+export { HOSTILE, SHOTS, check, launch } from "./browser.js";
 
 export const ORGANIZATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
-
 
 /** Answers what the path says: `/500` answers 500, with a hostile body; `/hang` does not answer. Keeps what arrived. */
 export async function startReceiver() {
@@ -33,7 +32,6 @@ export async function startReceiver() {
 export async function startWorld() {
   const server = await startServer();
   const receiver = await startReceiver();
-  const token = server.token(ORGANIZATION);
   const { browser, page } = await signedIn(server);
   return {
     server,
@@ -46,15 +44,7 @@ export async function startWorld() {
     link: (name) => page.getByRole("link", { name, exact: true }),
     /** What every page has to be. */
     check: (name) => check(page, name),
-    async api(method, path, body) {
-      const answer = await fetch(`${server.url}/api/v1${path}`, {
-        method,
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: body && JSON.stringify(body),
-      });
-      assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-      return answer.status === 204 ? null : answer.json();
-    },
+    api: caller(server, server.token(ORGANIZATION)),
     async stop() {
       await browser.close();
       receiver.stop();

@@ -26,6 +26,13 @@ class Refused(Exception):
 # What repeating may help against: the wrong time, too much at once, a token or an application that is not there yet.
 LATER = frozenset((401, 403, 404, 408, 425, 429))
 
+
+
+def is_final(status: int) -> bool:
+    """Whether an answer says no to what was asked, so that asking again cannot help."""
+    return 400 <= status < 500 and status not in LATER
+
+
 _local = threading.local()
 
 
@@ -69,6 +76,6 @@ def call(method: str, path: str, body: str | None = None, timeout: float | None 
             return answer.json() if answer.content else None
         except ValueError as error:
             raise Unreachable(f"an answer that is not JSON: {error}") from error
-    if answer.status_code >= 500 or answer.status_code in LATER or answer.status_code < 400:
-        raise Unreachable(f"{answer.status_code}: {answer.text[:300]}")
-    raise Refused(answer.status_code, answer.text[:2000])
+    if is_final(answer.status_code):
+        raise Refused(answer.status_code, answer.text[:2000])
+    raise Unreachable(f"{answer.status_code}: {answer.text[:300]}")

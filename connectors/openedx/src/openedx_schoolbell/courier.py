@@ -97,7 +97,7 @@ class Courier:
         for event, result in zip(events, results, strict=True):
             if 200 <= result["status"] < 300:
                 self.outbox.sent([event])
-            elif result["status"] in (400, 413, 422):
+            elif client.is_final(result["status"]):
                 self._reject(event, json.dumps(result.get("error")))
             else:
                 raise Unreachable(f"{result['status']}: {result.get('error')}")

@@ -69,6 +69,19 @@ class Outbox:
             self._local.connection, self._local.pid = connection, os.getpid()
         return self._local.connection
 
+    @contextmanager
+    def _together(self):
+        """All or nothing, and in any case an end: an open transaction would keep everybody else from writing."""
+        connection = self._open()
+        connection.execute("begin immediate")
+        try:
+            yield connection
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
+
     def close(self) -> None:
         """Closes this thread's connection."""
         if getattr(self._local, "pid", None) == os.getpid():
@@ -106,14 +119,14 @@ class Outbox:
 
     def reject(self, event: Event, reason: str) -> None:
         """Schoolbell will never take it: sets it aside."""
-        connection = self._open()
-        connection.execute("begin immediate")
-        connection.execute(
-            "insert or replace into rejected select id, event_id, body, added_at, ? from outbox where id = ?",
-            (reason, event.id),
-        )
-        connection.execute("delete from outbox where id = ?", (event.id,))
-        connection.execute("commit")
+        with self._together() as connection:
+            # Out before in: where the file may not grow any more, the one needs the room of the other.
+            row = connection.execute("select added_at from outbox where id = ?", (event.id,)).fetchall()
+            connection.execute("delete from outbox where id = ?", (event.id,))
+            connection.executemany(
+                "insert or replace into rejected values (?, ?, ?, ?, ?)",
+                [(event.id, event.event_id, event.body, added_at, reason) for (added_at,) in row],
+            )
 
     def refuse(self, event_id: str, body: str, reason: str) -> None:
         """Sets an event aside that never waited."""
@@ -127,14 +140,11 @@ class Outbox:
 
     def retry_rejected(self) -> int:
         """Puts what was set aside back, behind all that waits."""
-        connection = self._open()
-        connection.execute("begin immediate")
-        connection.execute(
-            "insert into outbox (event_id, body, added_at) select event_id, body, added_at from rejected order by id"
-        )
-        count = connection.execute("delete from rejected").rowcount
-        connection.execute("commit")
-        return count
+        with self._together() as connection:
+            rows = connection.execute("select event_id, body, added_at from rejected order by id").fetchall()
+            connection.execute("delete from rejected")
+            connection.executemany("insert into outbox (event_id, body, added_at) values (?, ?, ?)", rows)
+            return len(rows)
 
     def drop_rejected(self) -> int:
         """Forgets what was set aside."""

@@ -75,7 +75,8 @@ async fn app_portal_access(
 ) -> Result<Response, Problem> {
     caller.0.must_be_organization()?;
     let input: AppPortalAccessIn = body.json()?;
-    let looks_only = input.read_only == Some(true) && input.capabilities.is_none();
+    // Whoever says both means the narrower.
+    let looks_only = input.read_only == Some(true);
     let request = PortalRequest {
         feature_flags: input.feature_flags.unwrap_or_default(),
         capabilities: if looks_only { Some([Capability::ViewBase].into()) } else { input.capabilities },

@@ -122,6 +122,9 @@ fn look_at_secrets(report: &mut Report, settings: &Settings) {
             }
         }
     }
+    if secrets::jwt_secret_is_short(settings) {
+        report.doubtful("secrets", secrets::JWT_SECRET_IS_SHORT);
+    }
     // Reads them as a start would, but makes none.
     let there = |ending| secrets::kept_in(settings, ending).exists();
     let read = [

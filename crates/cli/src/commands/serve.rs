@@ -3,7 +3,7 @@
 use super::{Failure, say};
 use crate::{
     app::{App, StartError},
-    logging, server,
+    logging, secrets, server,
     settings::{Flags, Settings, stray_variables},
     stop,
 };
@@ -15,6 +15,9 @@ pub(crate) async fn run(flags: &Flags) -> Result<(), Failure> {
     logging::start(&settings);
     for (name, meant) in stray_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
         tracing::warn!("{name} in the environment is no setting; {meant} is");
+    }
+    if secrets::jwt_secret_is_short(&settings) {
+        tracing::warn!("{}", secrets::JWT_SECRET_IS_SHORT);
     }
     let stop = stop::listen();
     let app = App::start(&settings, server::bind).await?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 /// What to play, and where.
 #[derive(Args, Debug)]
 pub(crate) struct SimulateArgs {
-    /// The platform: replit, teachstack, openedx or instruqt
+    /// The platform: replit, teachstack, openedx, canvas or instruqt
     platform: String,
     /// Id or uid of the application that the events are published to
     #[arg(long, value_name = "APP")]

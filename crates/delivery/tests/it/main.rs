@@ -3,7 +3,7 @@
 
 mod world;
 
-use domain::{Clock as _, DeliveryRef, DisabledBecause, Task, TaskId, TaskKind, TaskStatus};
+use domain::{Clock as _, DeliveryRef, DisabledBecause, Task, TaskId, TaskKind, TaskStatus, WaitsFor};
 use std::{collections::HashSet, time::Duration};
 use testkit::receiver::{Receiver, Reply};
 use world::{World, all_failed, later, statuses};
@@ -293,11 +293,17 @@ async fn a_rate_is_kept_over_the_clock() {
     let receiver = Receiver::start().await.always(200);
     let run = world.start().await;
     let app = run.application().await;
-    run.endpoint_with(&app, &receiver, |e| e.throttle_rate = Some(10)).await;
+    let to = run.endpoint_with(&app, &receiver, |e| e.throttle_rate = Some(10)).await;
     for _ in 0..30 {
         run.publish(&app).await;
     }
     receiver.wait_for(1).await;
+    let seats = run.engine.seats();
+    run.until("the others stand in line", async || {
+        let line = seats.in_line(to);
+        line.messages.len() + receiver.requests().len() == 30 && line.waits_for == Some(WaitsFor::EndpointRate)
+    })
+    .await;
     for second in 1..=2usize {
         run.advance(Duration::from_millis(500));
         run.advance(Duration::from_millis(500));
@@ -339,10 +345,13 @@ async fn endpoints_take_turns_when_their_application_has_a_rate() {
     let run = world.start().await;
     let app = run.application_with(|a| a.throttle_rate = Some(5)).await;
     run.endpoint(&app, &one).await;
-    run.endpoint(&app, &other).await;
+    let to_other = run.endpoint(&app, &other).await;
     for _ in 0..20 {
         run.publish(&app).await;
     }
+    let seats = run.engine.seats();
+    run.until("the rate is used up", async || seats.in_line(to_other).waits_for == Some(WaitsFor::ApplicationRate))
+        .await;
     let both = || (one.requests().len(), other.requests().len());
     run.until("half of all are sent", async || {
         run.advance(Duration::from_millis(50));

@@ -1,6 +1,6 @@
 //! Reads one answer: which of its data and exceptions count, and a note for whatever does not.
 
-use super::{Effect, ExceptionRules, FilterRules, Protection, ReadingResult, Webfilter, protect::only_savable};
+use super::{Effect, ExceptionRules, FilterRules, Protection, ReadingResult, Webfilter, protect::only_settable};
 use crate::json::{Json, JsonError, Members};
 use indexmap::IndexMap;
 
@@ -107,7 +107,7 @@ impl Counted {
                 notes.add(|| format!("{} is ignored: it is protected", short(path)));
             });
             if let (Effect::Save | Effect::Memory, Json::Object(fields)) = (effect, &mut value) {
-                only_savable(fields, settings.wire_version, &mut |field| {
+                only_settable(fields, effect == Effect::Save, settings.wire_version, &mut |field| {
                     notes.add(|| format!("{path}.{} is ignored: it cannot be changed", short(field)));
                 });
             }

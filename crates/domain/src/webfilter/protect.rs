@@ -88,12 +88,12 @@ impl Protection {
     }
 }
 
-/// Removes the fields of a stored object that the original does not save.
-pub(super) fn only_savable(object: &mut Members, version: WireVersion, removed: &mut dyn FnMut(&str)) {
+/// Removes the fields of an object that the original does not set: of one that is saved, or of one in memory only.
+pub(super) fn only_settable(object: &mut Members, saved: bool, version: WireVersion, removed: &mut dyn FnMut(&str)) {
     object.retain(|key, _| {
         let refused = match version {
             WireVersion::V22 => is_one_of(key, |key| NEVER_SAVED.contains(&key) || CREDENTIALS.contains(&key)),
-            WireVersion::V21 => key == "id",
+            WireVersion::V21 => saved && key == "id",
         };
         if refused {
             removed(key);
@@ -152,6 +152,23 @@ mod tests {
         let more = Protection::with(["Ssn".to_owned()]);
         for version in [WireVersion::V21, WireVersion::V22] {
             assert_eq!(left(payload, &more, version), r#"{"user":{"name":"J"},"rows":[{"a":3}]}"#);
+        }
+    }
+
+    #[test]
+    fn version_21_keeps_the_id_of_what_it_saves_and_sets_that_of_what_is_in_memory() {
+        let refused = |saved, version| {
+            let Ok(Json::Object(mut object)) = Json::parse(br#"{"id":7,"is_active":true,"name":"x"}"#) else {
+                panic!("an object")
+            };
+            let mut refused = Vec::new();
+            only_settable(&mut object, saved, version, &mut |key| refused.push(key.to_owned()));
+            refused
+        };
+        assert_eq!(refused(true, WireVersion::V21), ["id"]);
+        assert!(refused(false, WireVersion::V21).is_empty());
+        for saved in [true, false] {
+            assert_eq!(refused(saved, WireVersion::V22), ["id", "is_active"]);
         }
     }
 

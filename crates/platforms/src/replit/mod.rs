@@ -63,6 +63,20 @@ pub fn is_body_secret(text: &str) -> bool {
 /// The event's name; the last member of the body.
 pub const EVENT: &str = "student_submits_assignment";
 
+/// A whole number, however it was written: `5.0` fits the schema too. It is delivered as `5`.
+#[derive(Clone, Copy, Serialize)]
+struct Id(i64);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(reader)?;
+        // The schema has ids within 31 bits, where every whole number is one of these exactly.
+        let whole = |f: f64| (f.fract() == 0.0 && f.abs() < 2f64.powi(53)).then_some(f as i64);
+        let id = number.as_i64().or_else(|| number.as_f64().and_then(whole));
+        id.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number")))
+    }
+}
+
 /// What producers publish.
 #[derive(Deserialize)]
 struct Published<'a> {
@@ -78,7 +92,7 @@ struct Published<'a> {
 
 #[derive(Deserialize)]
 struct Assignment<'a> {
-    id: i64,
+    id: Id,
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow, rename = "type")]
@@ -91,14 +105,14 @@ struct Assignment<'a> {
 
 #[derive(Deserialize)]
 struct Classroom<'a> {
-    id: i64,
+    id: Id,
     #[serde(borrow)]
     name: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 struct Submission<'a> {
-    id: i64,
+    id: Id,
     #[serde(borrow)]
     status: Cow<'a, str>,
     time_submitted: Timestamp,
@@ -113,7 +127,7 @@ struct Submission<'a> {
 
 #[derive(Deserialize, Serialize)]
 struct Student<'a> {
-    id: i64,
+    id: Id,
     #[serde(borrow)]
     first_name: Cow<'a, str>,
     #[serde(borrow)]
@@ -142,7 +156,7 @@ struct Delivered<'a> {
 
 #[derive(Serialize)]
 struct DeliveredAssignment<'a> {
-    id: i64,
+    id: Id,
     name: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: Cow<'a, str>,
@@ -150,14 +164,14 @@ struct DeliveredAssignment<'a> {
 
 #[derive(Serialize)]
 struct DeliveredClassroom<'a> {
-    id: i64,
+    id: Id,
     name: Cow<'a, str>,
     webhook_secret: &'a str,
 }
 
 #[derive(Serialize)]
 struct DeliveredSubmission<'a> {
-    id: i64,
+    id: Id,
     status: Cow<'a, str>,
     time_submitted: String,
     time_created: String,
@@ -178,16 +192,17 @@ pub struct HandedIn {
 /// Reads whose work of what a payload is; nothing if it is not one that was handed in.
 pub fn handed_in(payload: &[u8]) -> Option<HandedIn> {
     #[derive(Deserialize)]
-    struct Id {
-        id: i64,
+    struct Named {
+        id: Id,
     }
     #[derive(Deserialize)]
     struct Ids {
-        student: Id,
-        assignment: Id,
+        student: Named,
+        assignment: Named,
     }
-    let ids: Ids = serde_json::from_slice(payload).ok()?;
-    Some(HandedIn { student: ids.student.id, assignment: ids.assignment.id })
+    let twice = || serde_json::from_value(serde_json::from_slice(payload).ok()?).ok();
+    let ids: Ids = serde_json::from_slice(payload).ok().or_else(twice)?;
+    Some(HandedIn { student: ids.student.id.0, assignment: ids.assignment.id.0 })
 }
 
 /// What is delivered of a payload, for showing it: without the secret.
@@ -203,12 +218,21 @@ pub(crate) fn render(secret: Option<&str>, payload: &[u8]) -> Result<Rendered, R
     let secret = secret.ok_or(RenderError::NoBodySecret(Format::Replit))?;
     let misfit = |path: String, problem: String| RenderError::Payload { format: Format::Replit, path, problem };
     let mut reader = serde_json::Deserializer::from_slice(payload);
-    let published: Published<'_> = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|e| misfit(e.path().to_string(), e.into_inner().to_string()))?;
+    let read: Result<Published<'_>, _> = serde_path_to_error::deserialize(&mut reader);
+    let with_last_of_each: serde_json::Value;
+    let published = match read {
+        Ok(published) => published,
+        // A key that stands there twice: the last counts, as for the schema that the payload was checked against.
+        Err(e) => {
+            with_last_of_each = serde_json::from_slice(payload).unwrap_or_default();
+            Published::deserialize(&with_last_of_each)
+                .map_err(|_| misfit(e.path().to_string(), e.into_inner().to_string()))?
+        }
+    };
     let Published { assignment, classroom, submission, student } = published;
 
     let url = |given: Option<Cow<'_, str>>, whose: &str| {
-        given.map_or_else(|| format!("https://repl.it/{whose}/submissions/{}", submission.id), Cow::into_owned).into()
+        given.map_or_else(|| format!("https://repl.it/{whose}/submissions/{}", submission.id.0), Cow::into_owned).into()
     };
     let delivered = Delivered {
         classroom: DeliveredClassroom { id: classroom.id, name: classroom.name, webhook_secret: secret },

@@ -98,6 +98,25 @@ fn what_does_not_fit_is_refused_with_the_path() {
 }
 
 #[test]
+fn what_the_schema_takes_is_delivered_however_it_was_written() {
+    let text = example().to_string();
+    let validator = PLATFORM.event_types()[0].validator();
+    let plain = render(Some(SECRET), text.as_bytes()).unwrap().body;
+    let student = example()["student"]["id"].to_string();
+    for (from, to) in [
+        (format!("\"id\":{student}"), format!("\"id\":{student}.0")),
+        (format!("\"id\":{student}"), format!("\"id\":1,\"id\":{student}")),
+        ("\"student\":".to_owned(), "\"student\":{},\"student\":".to_owned()),
+    ] {
+        let written = text.replacen(&from, &to, 1);
+        assert_ne!(written, text);
+        assert_eq!(validator.validate(&serde_json::from_str(&written).unwrap()), Ok(()), "{written}");
+        assert_eq!(render(Some(SECRET), written.as_bytes()).unwrap().body, plain, "{written}");
+        assert_eq!(handed_in(written.as_bytes()), handed_in(text.as_bytes()));
+    }
+}
+
+#[test]
 fn a_body_secret_is_a_random_uuid() {
     assert_eq!(body_secret([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     assert_eq!(body_secret([0; 16]), "00000000-0000-4000-8000-000000000000");

@@ -70,13 +70,16 @@ impl Service {
         if let Some(rules) = rules {
             all.retain(|w| w.filter == rules.name);
         }
+        all.iter_mut().for_each(|w| scope.hide_credentials(&mut w.url));
         Ok(cut(all, &page))
     }
 
     /// A webfilter by id or uid.
     pub async fn webfilter(&self, scope: &AppScope, which: &str) -> Result<Webfilter, ServiceError> {
         scope.must_have(Capability::ViewBase)?;
-        self.find_webfilter(scope, which).await
+        let mut webfilter = self.find_webfilter(scope, which).await?;
+        scope.hide_credentials(&mut webfilter.url);
+        Ok(webfilter)
     }
 
     async fn find_webfilter(&self, scope: &AppScope, which: &str) -> Result<Webfilter, ServiceError> {
@@ -180,6 +183,7 @@ impl Service {
         which: &str,
         change: impl Fn(&mut Webfilter) -> Result<(), ServiceError>,
     ) -> Result<Webfilter, ServiceError> {
+        let _turn = self.turns.of(scope.key()).await;
         for _ in 0..CHANGE_TRIES {
             let mut webfilter = self.find_webfilter(scope, which).await?;
             change(&mut webfilter)?;
@@ -244,7 +248,11 @@ impl Service {
         let filter = RunFilter { filter: rules.map(|rules| rules.name.clone()), outcome };
         let mut runs = self.store.runs(scope.key(), &filter, page).await?;
         if !scope.shows_payloads(true) {
-            runs.items.iter_mut().for_each(|run| run.report.data.clear());
+            // Both are what a receiver answered.
+            for report in runs.items.iter_mut().map(|run| &mut run.report) {
+                report.data.clear();
+                report.exception.iter_mut().for_each(|raised| raised.arguments.clear());
+            }
         }
         Ok(runs)
     }

@@ -280,11 +280,13 @@ impl Log for Sqlite {
     }
 
     async fn kept_answer(&self, hash: [u8; 32], not_before: Timestamp) -> Result<Option<Answer>, StoreError> {
-        self.read(move |conn| answers::kept(conn, &hash, not_before)).await
+        let sealer = self.sealer.clone();
+        self.read(move |conn| answers::kept(conn, &sealer, &hash, not_before)).await
     }
 
     async fn keep_answer(&self, hash: [u8; 32], answer: Answer, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tx| answers::keep(tx.conn, &hash, &answer, now)).await
+        let sealer = self.sealer.clone();
+        self.write(move |tx| answers::keep(tx.conn, &sealer, &hash, &answer, now)).await
     }
 }
 

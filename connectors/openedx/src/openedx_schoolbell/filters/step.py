@@ -18,6 +18,9 @@ from openedx_schoolbell.wire import Writer
 
 log = logging.getLogger(__name__)
 
+# The longest that Schoolbell lets a run take, in milliseconds.
+LONGEST = 60_000
+
 
 @lru_cache(maxsize=1)
 def _filters() -> dict[str, type[OpenEdxPublicFilter]]:
@@ -62,7 +65,8 @@ class AskSchoolbell(PipelineStep):
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         seconds = config().filters_timeout
         # Schoolbell answers in time, with what it has; the call itself waits a little longer.
-        body = {"filter": self.filter_type, "payload": request, "deadlineMs": max(int(seconds * 900), 1)}
+        deadline = min(max(int(seconds * 900), 1), LONGEST)
+        body = {"filter": self.filter_type, "payload": request, "deadlineMs": deadline}
         try:
             return client.call("POST", "/webfilter/run/", client.encoded(body), timeout=seconds)
         except client.Unreachable:

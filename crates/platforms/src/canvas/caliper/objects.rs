@@ -67,8 +67,9 @@ fn user(id: &str) -> Object {
     entity(urn("user", id), "Person")
 }
 
-fn assignable(s: &Source) -> Result<Object, RenderError> {
-    Ok(entity(urn("assignment", &s.needed_id("assignment_id")?), "AssignableDigitalResource"))
+/// The assignment that work was done for; left out where the event does not name it.
+fn assignable(s: &Source) -> Option<Object> {
+    s.body_id("assignment_id").map(|id| entity(urn("assignment", &id), "AssignableDigitalResource"))
 }
 
 /// Something that was opened. Three kinds have a class of their own; the others are told apart by their name.
@@ -228,7 +229,7 @@ fn grade(s: &Source) -> Result<Happened, RenderError> {
     let object = entity(urn("submission", &id), "Attempt")
         .with("extensions", extensions(ours.clone()))
         .with("assignee", student.map(|id| user(&id).with("extensions", known_as)))
-        .with("assignable", assignable(s)?);
+        .with("assignable", assignable(s));
 
     let mut attempt = object.clone();
     let without_id = ours.clone().without("entity_id");
@@ -260,25 +261,26 @@ fn group_category(s: &Source) -> Result<Happened, RenderError> {
 }
 
 /// A group, and the set that it is part of.
-fn group_object(s: &Source, entity_id: String) -> Result<Object, RenderError> {
+fn group_object(s: &Source, id: &str, entity_id: String) -> Object {
     let set = s
         .body_id("group_category_id")
         .map(|id| entity(urn("groupCategory", &id), "Entity").with("name", s.body("group_category_name")));
-    Ok(entity(urn("group", &s.needed_id("group_id")?), "Group")
+    entity(urn("group", id), "Group")
         .with("name", s.body("group_name"))
         .with("extensions", extensions(Object::new().with("entity_id", entity_id)))
-        .with("isPartOf", set))
+        .with("isPartOf", set)
 }
 
 fn group(s: &Source) -> Result<Happened, RenderError> {
-    to(group_object(s, s.needed_id("group_id")?)?, s.own_context())
+    let id = s.needed_id("group_id")?;
+    to(group_object(s, &id, id.clone()), s.own_context())
 }
 
 fn group_membership(s: &Source) -> Result<Happened, RenderError> {
     let id = s.needed_id("group_membership_id")?;
     let object = entity(urn("groupMembership", &id), "Membership")
         .with("member", s.body_id("user_id").map(|id| user(&id)))
-        .with("organization", group_object(s, id)?);
+        .with("organization", s.body_id("group_id").map(|group| group_object(s, &group, id)));
     to(object, s.context())
 }
 
@@ -312,7 +314,7 @@ fn submission(
         .with(date, s.body_time(from))
         .with("extensions", extensions(ours))
         .with("assignee", s.body_id("user_id").map(|id| user(&id)))
-        .with("assignable", assignable(s)?)
+        .with("assignable", assignable(s))
         .with("count", s.body("attempt"))
         .with("body", s.body("body"));
     to(object, s.context())
