@@ -6,6 +6,7 @@ use super::{
 };
 use crate::error::StoreError;
 use futures_util::{StreamExt as _, stream};
+use percent_encoding::percent_decode_str;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -122,21 +123,7 @@ fn whom_to_trust(url: &str) -> (String, Peer) {
 
 /// `%2F` is `/`. What is no escape stays as it is.
 fn percent_decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        match part.get(..2).map(|hex| u8::from_str_radix(hex, 16)) {
-            Some(Ok(byte)) => {
-                decoded.push(byte);
-                decoded.extend(&part.as_bytes()[2..]);
-            }
-            _ => {
-                decoded.push(b'%');
-                decoded.extend(part.as_bytes());
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// One session with its prepared statements.
