@@ -254,6 +254,17 @@ test("a viewer sees neither payloads nor answers nor secrets, and changes nothin
   await page.getByText("Your role does not show payloads").waitFor();
   assert.doesNotMatch(await page.content(), /ada@example\.org|thank you, Ada/);
   await check(page, "message-as-viewer");
+  // What a webfilter answered is an answer too.
+  const gate = await serve((_, response) => response.end('{"exception": {"Refused": "Ada is on probation"}}'));
+  await api("POST", `/app/${app.id}/webfilter`, { filter: "own.gate", url: gate.url });
+  await api("POST", `/app/${app.id}/webfilter/run`, { filter: "own.gate", payload: {} });
+  gate.close();
+  for (const [who, sees] of [[people.owner, true], [page, false]]) {
+    const log = who.getByRole("row", { name: /Refused/ });
+    do await go(who, `/applications/${app.id}/webfilters/log`);
+    while ((await log.count()) === 0);
+    assert.equal(/probation/.test(await who.content()), sees);
+  }
   await go(page, here);
   assert.equal(await button(page, "Reveal secret").count(), 0);
   assert.equal(await page.getByRole("link", { name: /^Edit|Rotate|Testing/ }).count(), 0);

@@ -104,6 +104,9 @@ def hostile_assertions(tool, account, other):
     yield "no JWT", "abc"
     yield "nothing", ""
     yield "a huge one", tool.assertion(more="x" * 20_000)
+    critical = {"typ": "JWT", "crit": ["x"], "x": 1}
+    claims = json.dumps(tool.claims()).encode()
+    yield "an extension that has to be understood", jwt.PyJWS().encode(claims, tool.secret, "HS256", critical)
 
 
 def test_hostile_assertions_are_refused_with_one_answer_and_no_hint(account, api):

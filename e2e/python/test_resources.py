@@ -545,3 +545,17 @@ def test_stats_refuse_unreadable_dates(api, hook):
     app = api.app()["id"]
     endpoint = api.endpoint(app, hook.url)["id"]
     assert api.get(f"/app/{app}/endpoint/{endpoint}/stats?since=yesterday").status_code == 400
+
+
+def test_many_changes_of_one_thing_at_the_same_time_all_count(api, hook):
+    app = api.app()["id"]
+    endpoint = api.endpoint(app, hook.url)["id"]
+    webfilter = api.post(f"/app/{app}/webfilter", {"filter": "own.filter", "url": hook.url}).json()["id"]
+    changes = [f"/app/{app}/endpoint/{endpoint}", f"/app/{app}/webfilter/{webfilter}", f"/app/{app}"]
+
+    def change(n):
+        path = changes[n % 3]
+        return api.patch(path, {"name": f"n{n}"} if path == changes[2] else {"description": f"d{n}"}).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        assert set(pool.map(change, range(180))) == {200}

@@ -27,7 +27,8 @@ async fn answer(api: &ApiState, failed: StatusCode) -> Response {
 
 /// Whether the server can work, for programs that speak Svix's API.
 #[utoipa::path(get, path = "/api/v1/health", operation_id = "v1.health.get", tag = "Health", security(()),
-    responses((status = 200, description = "Every part works."), (status = 500, description = "A part fails.")))]
+    responses((status = 200, description = "Every part works.", body = Value),
+        (status = 500, description = "A part fails.", body = Value)))]
 pub(crate) async fn get_health(State(api): State<Arc<ApiState>>) -> Response {
     answer(&api, StatusCode::INTERNAL_SERVER_ERROR).await
 }

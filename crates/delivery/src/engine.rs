@@ -30,8 +30,6 @@ use store::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Deliveries taken out of the table at once.
-const CLAIM: usize = 64;
 /// Payload bytes taken out of the table at once, about.
 const CLAIM_BYTES: usize = 256 * 1024;
 /// What a delivery in memory costs beside its payload, roughly.
@@ -421,8 +419,8 @@ impl Shared {
                     self.on_wire.fetch_add(1, Ordering::SeqCst);
                     return Some(job);
                 }
-                Next::Claim { fresh_only } => {
-                    tokio::spawn(self.clone().claim(to, fresh_only));
+                Next::Claim { fresh_only, limit } => {
+                    tokio::spawn(self.clone().claim(to, fresh_only, limit));
                 }
                 Next::WakeAt(at) => {
                     self.wake_at(lane, at);
@@ -480,16 +478,16 @@ impl Shared {
     }
 
     /// Takes due deliveries of a lane out of the table; cancels them if the endpoint is gone.
-    async fn claim(self: Arc<Self>, to: EndpointRef, fresh_only: bool) {
+    async fn claim(self: Arc<Self>, to: EndpointRef, fresh_only: bool, limit: usize) {
         let found = match self.parts.directory.by_key(to.app).await {
             Ok(entry) => {
                 let endpoint = entry.as_ref().and_then(|e| e.endpoint(to.endpoint));
                 if endpoint.is_none_or(|e| e.disabled.is_some()) {
                     return self.cancel_all(to).await;
                 }
-                match self.take_budget(CLAIM_BYTES) {
+                match self.take_budget(CLAIM_BYTES + limit * DELIVERY_BYTES) {
                     Some(budget) => {
-                        let claimed = self.store.claim(to, self.now(), CLAIM, CLAIM_BYTES, fresh_only).await;
+                        let claimed = self.store.claim(to, self.now(), limit, CLAIM_BYTES, fresh_only).await;
                         claimed.map(|c| Some((c, budget)))
                     }
                     // Memory is full: look again when some of it is free.
@@ -504,7 +502,7 @@ impl Shared {
                 let used = payloads + claimed.deliveries.len() * DELIVERY_BYTES;
                 // First tries come first: if one was a retry, and neither limit was met, none is left behind.
                 let fresh = claimed.deliveries.iter().filter(|j| is_fresh(j)).count();
-                let fresh_left = fresh == claimed.deliveries.len() && (fresh == CLAIM || payloads > CLAIM_BYTES);
+                let fresh_left = fresh == claimed.deliveries.len() && (fresh == limit || payloads > CLAIM_BYTES);
                 // What the page does not need goes back at once, the rest when its last delivery is settled.
                 let spare = budget.num_permits().saturating_sub(used / BUDGET_UNIT + 1);
                 drop(budget.split(spare));

@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use store::Leased;
 
@@ -21,8 +22,15 @@ use store::Leased;
 pub(crate) const WINDOW: usize = 512;
 /// Bytes that are worth a request of their own, where several deliveries may travel together.
 const FULL_ENOUGH: usize = outbound::queue::BATCH_BYTES / 2;
-/// Fewer in memory than this, and the lane looks into the table.
-const LOW: usize = 32;
+/// Deliveries taken out of the table at once: so many to begin with…
+const PAGE: usize = 64;
+/// …and up to so many where pages are used up quickly, so that the disk's sync, which each of them waits for, does not set the
+/// pace of a quick receiver.
+pub(crate) const PAGE_MAX: usize = 256;
+/// A page is quickly used up within this long.
+const QUICKLY: Duration = Duration::from_millis(50);
+/// With so many retries in memory no more of them are taken out of the table.
+const RETRIES: usize = 32;
 
 /// A seat in the lane's window, taken when a message is accepted and given back when its result is on disk.
 pub(crate) struct Seat(Arc<AtomicUsize>);
@@ -41,6 +49,8 @@ pub(crate) enum Next {
     Claim {
         /// Leave retries out: enough of them are in memory.
         fresh_only: bool,
+        /// Deliveries at most.
+        limit: usize,
     },
     /// Nothing until then.
     WakeAt(Timestamp),
@@ -73,6 +83,10 @@ pub(crate) struct Lane {
     /// First tries had to stay in the table; new ones must not overtake them.
     spilled: bool,
     claiming: bool,
+    /// Deliveries to take out of the table at once.
+    page: usize,
+    /// When the lane last looked into the table.
+    looked: Option<Timestamp>,
     rate: Rate,
     breaker: Breaker,
     /// The wake-up that the engine has planned.
@@ -98,6 +112,8 @@ impl Lane {
             backlog: None,
             spilled: false,
             claiming: false,
+            page: PAGE,
+            looked: None,
             rate: Rate::default(),
             breaker: Breaker::default(),
             wake: None,
@@ -151,10 +167,14 @@ impl Lane {
     pub(crate) fn next(&mut self, now: Timestamp, limits: Limits) -> Next {
         let in_memory = self.fresh.len() + self.again.len();
         let due = self.backlog.is_some_and(|at| at <= now);
-        if !self.claiming && due && (in_memory < LOW || (self.spilled && self.fresh.len() < LOW)) {
+        // Half a page before the end, so that the next one is there in time.
+        let low = self.page / 2;
+        if !self.claiming && due && (in_memory < low || (self.spilled && self.fresh.len() < low)) {
             self.claiming = true;
             self.backlog = None;
-            return Next::Claim { fresh_only: self.again.len() >= LOW };
+            let quickly = self.looked.replace(now).is_some_and(|before| now.since(before) < QUICKLY);
+            self.page = if quickly { (2 * self.page).min(PAGE_MAX) } else { PAGE };
+            return Next::Claim { fresh_only: self.again.len() >= RETRIES, limit: self.page };
         }
         let waiting = if due { None } else { self.backlog };
         if in_memory == 0 {
@@ -473,11 +493,26 @@ mod tests {
         drop(seats);
         assert!(lane.admit().is_none(), "what waits in the table goes first");
         lane.due_at(at(0));
-        assert!(matches!(lane.next(at(1), LIMITS), Next::Claim { fresh_only: false }));
+        assert!(matches!(lane.next(at(1), LIMITS), Next::Claim { fresh_only: false, .. }));
         lane.claimed(vec![job(1, 0)], true, Some(at(0)));
         assert!(lane.admit().is_none(), "the claim did not take all of them");
         lane.claimed(vec![job(2, 0)], false, None);
         assert!(lane.admit().is_some());
+    }
+
+    #[test]
+    fn pages_grow_while_they_are_used_up_quickly_and_begin_small_again() {
+        let mut lane = Lane::new(TO);
+        let mut page_at = |millis: i64| {
+            lane.due_at(at(0));
+            let Next::Claim { limit, .. } = lane.next(Timestamp::from_micros(millis * 1000), LIMITS) else {
+                panic!("looks into the table")
+            };
+            lane.claimed(vec![], false, None);
+            limit
+        };
+        assert_eq!([0, 40, 80, 120, 130].map(&mut page_at), [64, 128, 256, 256, 256]);
+        assert_eq!([1_000, 1_010].map(&mut page_at), [64, 128]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A lane under anything that can happen to it, beside a plain model of where every delivery is. The model plays the
 //! engine and the store: it hands over, claims, finishes, fails, puts back, clears, and lets the clock pass or jump.
 
-use crate::lane::{Lane, Limits, Next, Seat, TryResult, WINDOW, is_fresh};
+use crate::lane::{Lane, Limits, Next, PAGE_MAX, Seat, TryResult, WINDOW, is_fresh};
 use crate::rate::Pace;
 use crate::timers::Timers;
 use bytes::Bytes;
@@ -16,8 +16,6 @@ use std::{
 use store::{Leased, Outgoing};
 
 const TO: EndpointRef = EndpointRef { app: AppKey(1), endpoint: EndpointKey(1) };
-/// Taken out of the table at once.
-const CLAIM: usize = 64;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -58,7 +56,7 @@ fn events() -> impl Strategy<Value = Event> {
         3 => (0..20_000u64, any::<bool>()).prop_map(|(after, fresh)| Event::Due { after, fresh }),
         20 => (any::<prop::sample::Index>(), how, 0..20_000u64)
             .prop_map(|(which, how, again_after)| Event::Finish { which: which.index(1 << 16), how, again_after }),
-        6 => (prop::bool::weighted(0.8), prop_oneof![Just(CLAIM), 0..CLAIM])
+        6 => (prop::bool::weighted(0.8), prop_oneof![Just(PAGE_MAX), 0..PAGE_MAX])
             .prop_map(|(works, bytes_cut_it_at)| Event::Claim { works, bytes_cut_it_at }),
         6 => prop_oneof![0..50u64, 0..2_000u64, 0..40_000u64].prop_map(|millis| Event::Pass { millis }),
         1 => (0..100_000u64).prop_map(|millis| Event::StepBack { millis }),
@@ -95,6 +93,8 @@ struct Model {
     /// Of recorded results whose commit is still to come.
     seats: Vec<Option<Box<dyn std::any::Any + Send + Sync>>>,
     claiming: bool,
+    /// What the claim that runs takes at most.
+    page: usize,
     /// Put back so often before something may go, and for how long.
     put_back: Option<u64>,
     settled: usize,
@@ -146,6 +146,7 @@ impl Model {
             untold: VecDeque::new(),
             seats: Vec::new(),
             claiming: false,
+            page: 0,
             put_back: None,
             settled: 0,
             sent_at: Vec::new(),
@@ -256,7 +257,7 @@ impl Model {
         due.sort_by_key(|(_, r)| (!r.fresh, r.due));
         // The store always takes at least one, whatever its size.
         let found = due.len();
-        due.truncate(bytes_cut_it_at.clamp(1, CLAIM));
+        due.truncate(bytes_cut_it_at.clamp(1, self.page));
         let fresh_left = due.len() < found && due.iter().all(|(_, r)| r.fresh);
         let mut jobs = Vec::new();
         for (id, row) in due {
@@ -297,9 +298,11 @@ impl Model {
                     let room = self.limits.concurrency.saturating_sub(1).max(1);
                     assert!(!last || again <= room, "retries took the last place");
                 }
-                Next::Claim { .. } => {
+                Next::Claim { limit, .. } => {
+                    self.page = limit;
                     assert!(!self.claiming, "two claims at the same time");
                     assert!(self.in_memory.len() < WINDOW, "claims though memory is full");
+                    assert!((1..=PAGE_MAX).contains(&limit), "a page of {limit}");
                     self.claiming = true;
                 }
                 Next::WakeAt(at) => {
@@ -342,7 +345,7 @@ impl Model {
             if let Some(job) = self.on_wire.pop() {
                 self.finish(job, TryResult::Answered { success: true }, 0);
             } else if self.claiming {
-                self.claim(true, CLAIM);
+                self.claim(true, PAGE_MAX);
             } else if let Some(wake) = self.lane.wake {
                 self.pass(wake.at.since(self.now).as_millis() as u64 + 1);
             } else {

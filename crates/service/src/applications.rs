@@ -311,6 +311,7 @@ impl Service {
         let checked = change.check(&mut check);
         check.finish()?;
         self.install_catalogue(&scope.application().organization, checked.extras.platform.value()).await?;
+        let _turn = self.turns.of(scope.key()).await;
         for _ in 0..CHANGE_TRIES {
             let mut app = self.store.application_by_key(scope.key()).await?.ok_or(ServiceError::NO_APPLICATION)?;
             checked.clone().apply(&mut app, self.now());

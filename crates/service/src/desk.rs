@@ -9,7 +9,7 @@ use store::{HourCount, MessageFilter, Uncounted};
 
 /// Rows that one page looks at. Those that are filtered by their message cost two look-ups each.
 const LOOKS: usize = 20_000;
-const LOOKS_THROUGH_MESSAGES: usize = 5_000;
+const LOOKS_THROUGH_MESSAGES: usize = 2_000;
 /// The same for deliveries: their messages lie far apart.
 const LOOKS_THROUGH_DELIVERIES: usize = 1_000;
 /// Deliveries of a message on its page.

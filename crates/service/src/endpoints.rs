@@ -533,6 +533,7 @@ impl Service {
         which: &str,
         change: impl Fn(&mut Endpoint) -> Result<(), ServiceError>,
     ) -> Result<Endpoint, ServiceError> {
+        let _turn = self.turns.of(scope.key()).await;
         for _ in 0..CHANGE_TRIES {
             let mut endpoint = self.find_endpoint(scope, which).await?;
             change(&mut endpoint)?;

@@ -49,6 +49,7 @@ pub mod sign_in;
 pub mod student_data;
 pub mod tasks;
 pub mod token;
+mod turns;
 pub mod webfilters;
 pub mod window;
 
@@ -136,6 +137,7 @@ pub struct Service {
     /// Organizations of which nobody heard operational webhooks, and when that was found.
     not_listening: Cache<OrganizationId, Timestamp>,
     signing_in: tokio::sync::Mutex<()>,
+    turns: turns::Turns,
     passwords: password::Passwords,
     guesses: guesses::Guesses,
     /// Looks at payloads that were noted lately.
@@ -166,6 +168,7 @@ impl Service {
             validators: fit::Validators::default(),
             not_listening: Cache::new(10_000),
             signing_in: tokio::sync::Mutex::new(()),
+            turns: turns::Turns::new(),
             passwords: password::Passwords::new(),
             guesses: guesses::Guesses::new(),
             looks: Cache::new(10_000),

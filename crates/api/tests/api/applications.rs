@@ -75,7 +75,7 @@ async fn broken_rules_are_named() {
         (json!({"name": "x", "throttleRate": "1"}), "body/throttleRate", "value_error.jsondecode"),
         (json!({"name": "x", "metadata": {"k": 1}}), "body/metadata/k", "value_error.jsondecode"),
         (json!({"name": "x", "metadata": {"k": "v".repeat(4096)}}), "body/metadata/__all__", "value_error"),
-        (json!({"name": "x", "retention": {"payloadDays": 91}}), "body/payloadDays", "value_error"),
+        (json!({"name": "x", "retention": {"payloadDays": 91}}), "body/retention/payloadDays", "value_error"),
     ];
     for (body, loc, kind) in cases {
         let (l, _, k) = w.post("/app", body.clone()).await.invalid();

@@ -183,6 +183,7 @@ impl Service {
         which: &str,
         change: impl Fn(&mut Webfilter) -> Result<(), ServiceError>,
     ) -> Result<Webfilter, ServiceError> {
+        let _turn = self.turns.of(scope.key()).await;
         for _ in 0..CHANGE_TRIES {
             let mut webfilter = self.find_webfilter(scope, which).await?;
             change(&mut webfilter)?;
@@ -247,7 +248,11 @@ impl Service {
         let filter = RunFilter { filter: rules.map(|rules| rules.name.clone()), outcome };
         let mut runs = self.store.runs(scope.key(), &filter, page).await?;
         if !scope.shows_payloads(true) {
-            runs.items.iter_mut().for_each(|run| run.report.data.clear());
+            // Both are what a receiver answered.
+            for report in runs.items.iter_mut().map(|run| &mut run.report) {
+                report.data.clear();
+                report.exception.iter_mut().for_each(|raised| raised.arguments.clear());
+            }
         }
         Ok(runs)
     }
