@@ -369,6 +369,7 @@ test("what new endpoints start out with is changed for the application, and take
   const path = `/applications/${apps.teachstack.id}/settings`;
   await go(path);
   await link("What new endpoints start out with").click();
+  await page.getByLabel(/HTTPS only/).waitFor();
   await check(page, "new-endpoints");
   assert.ok(await page.getByLabel(/HTTPS only/).isChecked(), "as the platform says");
   await page.getByLabel(/Waits between tries/).fill("soon");

@@ -30,6 +30,8 @@ export function launchIn(folder) {
 
 /** No violation that axe finds, nothing scrolls sideways on a phone, nothing hostile ran; a screenshot of each look. */
 export async function check(page, name) {
+  // A link was followed just before, perhaps, and its page is only beginning.
+  await page.waitForLoadState();
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     const { violations } = await page.evaluate(`${AXE}; axe.run({ runOnly: ${JSON.stringify(RULES)} })`);
