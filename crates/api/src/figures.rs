@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the store may take to count.
+/// How long an answer waits for the store to count; without it, the figures of the last count stay.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What was counted stands for so many times as long as counting took: with millions that wait it takes a good part of a
 /// second of one core, and whoever asks all the time must not slow down what they watch.
@@ -103,10 +103,12 @@ impl LastCount {
 /// The figures in Prometheus' text form.
 pub(crate) async fn show(State(api): State<Arc<ApiState>>) -> Response {
     let Some(handle) = &api.metrics else { return StatusCode::NOT_FOUND.into_response() };
-    // Counted when asked for, so that an idle server does not count all the time.
-    if let Ok(Ok((open, oldest))) =
-        tokio::time::timeout(PATIENCE, api.last_count.or_count(Instant::now, api.service.open_deliveries())).await
-    {
+    // Counted when asked for, so that an idle server does not count all the time; and to the end, whoever still waits for it.
+    let count = tokio::spawn({
+        let api = api.clone();
+        async move { api.last_count.or_count(Instant::now, api.service.open_deliveries()).await }
+    });
+    if let Ok(Ok(Ok((open, oldest)))) = tokio::time::timeout(PATIENCE, count).await {
         let age = oldest.map_or(0.0, |due| api.service.now().since(due).as_secs_f64());
         metrics::gauge!("schoolbell_waiting").set(open as f64);
         metrics::gauge!("schoolbell_oldest_waiting_seconds").set(age);

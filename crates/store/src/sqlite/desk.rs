@@ -17,7 +17,10 @@ use domain::{
     MessageId, Pick, TaskId, TaskKind, Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params};
-use std::ops::Range;
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 macro_rules! deliveries {
     ($which:literal, $order:literal) => {
@@ -64,12 +67,18 @@ const DURATIONS: &str = "SELECT a.duration_ms FROM (SELECT key FROM attempt INDE
     WHERE endpoint = ?1 AND key >= ?2 AND key < ?3 AND status = 0 ORDER BY key DESC LIMIT ?4) k
     JOIN attempt a ON a.key = k.key";
 
-/// A walk over rows whose first column is a message's key, newest or oldest first, as far as its looks allow.
+/// So many rows are looked at in any case…
+const LOOKS_AT_LEAST: usize = 500;
+/// …and more of them for so long: rows that have to come from the disk take fifty times as long as others.
+const LOOKS_FOR: Duration = Duration::from_millis(20);
+
+/// A walk over rows whose first column is a message's key, newest or oldest first, as far as its looks and its time allow.
 struct Look<T> {
     pick: Pick,
     limit: usize,
     looks: usize,
     looked: usize,
+    until: Instant,
     items: Vec<T>,
     last: Option<Ksuid>,
     next: Option<Ksuid>,
@@ -78,7 +87,8 @@ struct Look<T> {
 impl<T> Look<T> {
     fn begin(range: &IdRange, looks: usize) -> Self {
         let items = Vec::with_capacity(range.limit);
-        Self { pick: range.pick, limit: range.limit, looks, looked: 0, items, last: None, next: None }
+        let until = Instant::now() + LOOKS_FOR;
+        Self { pick: range.pick, limit: range.limit, looks, looked: 0, until, items, last: None, next: None }
     }
 
     /// Looks at the rows of these ranges, one range after the other; `sql` is asked with `window`'s values for each.
@@ -92,7 +102,7 @@ impl<T> Look<T> {
     ) -> Result<(), StoreError> {
         let mut statement = conn.prepare_cached(sql).map_err(failed)?;
         for range in ranges {
-            if self.looked == self.looks {
+            if self.has_looked_enough() {
                 self.next = self.last;
             }
             if self.next.is_some() {
@@ -115,7 +125,7 @@ impl<T> Look<T> {
         read: &mut impl FnMut(&Row<'_>) -> Result<Option<(Ksuid, T)>, StoreError>,
     ) -> Result<(), StoreError> {
         while let Some(row) = rows.next().map_err(failed)? {
-            if self.items.len() == self.limit || self.looked == self.looks {
+            if self.items.len() == self.limit || self.has_looked_enough() {
                 self.next = self.last;
                 break;
             }
@@ -127,6 +137,10 @@ impl<T> Look<T> {
             }
         }
         Ok(())
+    }
+
+    fn has_looked_enough(&self) -> bool {
+        self.looked >= self.looks || (self.looked >= LOOKS_AT_LEAST && Instant::now() >= self.until)
     }
 
     /// Just beyond a row, whatever the rest of its id is.
@@ -437,5 +451,14 @@ mod tests {
             let plan = plan(sql);
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
         }
+    }
+
+    #[test]
+    fn a_walk_ends_with_its_looks_or_after_its_time_but_not_before_a_few_hundred_rows() {
+        let range = IdRange { from: Ksuid::MIN, until: Ksuid::MAX, pick: Pick::Newest, limit: 50 };
+        let after = |looked, until| Look { looked, until, ..Look::<()>::begin(&range, 2_000) }.has_looked_enough();
+        let (passed, ahead) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        assert_eq!([499, 500, 2_000].map(|looked| after(looked, passed)), [false, true, true]);
+        assert_eq!([499, 500, 2_000].map(|looked| after(looked, ahead)), [false, false, true]);
     }
 }
