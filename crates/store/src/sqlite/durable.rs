@@ -227,6 +227,30 @@ mod tests {
         conn.query_row("SELECT count(*) FROM row", [], |r| r.get(0)).unwrap()
     }
 
+    fn all_wait(writes: &mut [Waiting<'_>]) -> bool {
+        let mut asked = Context::from_waker(Waker::noop());
+        writes.iter_mut().all(|w| w.as_mut().poll(&mut asked).is_pending())
+    }
+
+    /// 41 writes that are in the log, the first in a commit of its own, while a sync does not end. The first transaction
+    /// ends when many wait, so that its sync is not left to the writing thread.
+    fn written_by_many<'a>(writer: &'a Writer, path: &Path) -> Vec<Waiting<'a>> {
+        let many_wait = Arc::new(Barrier::new(2));
+        let held = many_wait.clone();
+        let mut writes: Vec<Waiting<'a>> = vec![Box::pin(writer.write(move |tx| {
+            held.wait();
+            insert(tx)
+        }))];
+        writes.extend((0..40).map(|_| Box::pin(writer.write(insert)) as Waiting<'a>));
+        assert!(all_wait(&mut writes));
+        many_wait.wait();
+        let reader = connect(path, 1024, true).unwrap();
+        while rows(&reader) < 41 {
+            std::thread::yield_now();
+        }
+        writes
+    }
+
     #[tokio::test]
     async fn a_sync_that_fails_is_told_and_the_log_goes_into_the_database_before_anything_else_is_promised() {
         let folder = tempfile::tempdir().unwrap();
@@ -250,21 +274,7 @@ mod tests {
         let go = Mutex::new(go);
         // Says what the next sync comes to; fine when nobody says.
         let writer = start(&path, Box::new(move || go.lock().unwrap().recv().unwrap_or(Ok(()))));
-        let many_wait = Arc::new(Barrier::new(2));
-        let held = many_wait.clone();
-        let mut writes: Vec<Waiting<'_>> = vec![Box::pin(writer.write(move |tx| {
-            held.wait();
-            insert(tx)
-        }))];
-        writes.extend((0..40).map(|_| Box::pin(writer.write(insert)) as Waiting<'_>));
-        let mut asked = Context::from_waker(Waker::noop());
-        assert!(writes.iter_mut().all(|w| w.as_mut().poll(&mut asked).is_pending()));
-        many_wait.wait();
-        let reader = connect(&path, 1024, true).unwrap();
-        while rows(&reader) < 41 {
-            std::thread::yield_now();
-        }
-        drop(reader);
+        let writes = written_by_many(&writer, &path);
         gate.send(Err(io::Error::other("torn off"))).unwrap();
         drop(gate);
         for write in writes {
@@ -329,22 +339,8 @@ mod tests {
                 Ok(())
             }),
         );
-        // The first transaction ends when many wait, so that its sync is not left to the writing thread.
-        let many_wait = Arc::new(Barrier::new(2));
-        let held = many_wait.clone();
-        let mut writes: Vec<Waiting<'_>> = vec![Box::pin(writer.write(move |tx| {
-            held.wait();
-            insert(tx)
-        }))];
-        writes.extend((0..40).map(|_| Box::pin(writer.write(insert)) as Waiting<'_>));
-        let mut asked = Context::from_waker(Waker::noop());
-        assert!(writes.iter_mut().all(|w| w.as_mut().poll(&mut asked).is_pending()));
-        many_wait.wait();
-        let reader = connect(&path, 1024, true).unwrap();
-        while rows(&reader) < 41 {
-            std::thread::yield_now();
-        }
-        assert!(writes.iter_mut().all(|w| w.as_mut().poll(&mut asked).is_pending()), "nothing is on the disk yet");
+        let mut writes = written_by_many(&writer, &path);
+        assert!(all_wait(&mut writes), "nothing is on the disk yet");
         drop(gate);
         for write in writes {
             write.await.unwrap();
