@@ -8,12 +8,12 @@ use crate::{
     session::Visitor,
     standing::{Ahead, Standing},
     student_data::ConsentShown,
-    words::{Mark, When, millis, pretty, status_code},
+    words::{Mark, When, millis, status_code},
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
 use bytes::Bytes;
-use domain::{Application, Attempt, AttemptStatus, Endpoint, TaskKind, Trigger};
+use domain::{Application, Attempt, AttemptStatus, Endpoint, TaskKind, Trigger, json::pretty};
 use service::{AppScope, Capability, ServiceError, Window, attempts::AttemptsLike, sent::SentHeaders};
 use std::collections::HashMap;
 

@@ -3,11 +3,10 @@
 use crate::{
     page::{Frame, Page, Room, app_path, show as render},
     session::Visitor,
-    words::pretty,
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::EventType;
+use domain::{EventType, json::pretty};
 use serde_json::Value;
 use service::{
     AppScope, ServiceError,

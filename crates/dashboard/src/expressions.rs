@@ -8,12 +8,11 @@ use crate::{
     session::Visitor,
     student_data::{Asked, agreed},
     typed,
-    words::pretty,
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
 use bytes::Bytes;
-use domain::Endpoint;
+use domain::{Endpoint, json::pretty};
 use service::{
     AppScope, Capability, Patch, ServiceError,
     dry_run::{DryRun, DryRunInput, DryRunResult},

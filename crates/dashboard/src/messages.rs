@@ -9,11 +9,11 @@ use crate::{
     period::{Period, beside},
     session::Visitor,
     standing::Ahead,
-    words::{Mark, When, pretty},
+    words::{Mark, When},
 };
 use askama::Template;
 use axum::extract::Path;
-use domain::{DeliveryState, Ksuid, MessageId};
+use domain::{DeliveryState, Ksuid, MessageId, json::pretty};
 use service::{
     Capability, Permission, ServiceError, Window, attempts::AttemptsLike, desk::Looked, messages::MessagesOf,
 };

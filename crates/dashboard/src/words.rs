@@ -104,59 +104,6 @@ pub(crate) fn status_code(code: u16) -> String {
     if code == 0 { "no answer".to_owned() } else { code.to_string() }
 }
 
-/// JSON as people read it: broken into lines, and otherwise what came in, byte for byte (reading and writing it anew would
-/// sort names and round numbers). Anything else as it is.
-pub(crate) fn pretty(payload: &[u8]) -> String {
-    let text = String::from_utf8_lossy(payload);
-    if serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_err() {
-        return text.into_owned();
-    }
-    let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    let line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        if in_string {
-            out.push(c);
-            (in_string, escaped) = (escaped || c != '"', !escaped && c == '\\');
-            continue;
-        }
-        match c {
-            '{' | '[' => {
-                out.push(c);
-                while rest.peek().is_some_and(|c| c.is_ascii_whitespace()) {
-                    rest.next();
-                }
-                if rest.peek().is_some_and(|next| matches!(next, '}' | ']')) {
-                    out.extend(rest.next());
-                } else {
-                    depth += 1;
-                    line(&mut out, depth);
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(c);
-            }
-            ',' => {
-                out.push(c);
-                line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            c if c.is_ascii_whitespace() => {}
-            c => {
-                in_string = c == '"';
-                out.push(c);
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,25 +121,5 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
-
-    #[test]
-    fn json_is_broken_into_lines_and_not_changed_otherwise() {
-        let json = br#"{"z":1.0,"a":[ ],"b":{"k\\":"x, \"{y}"},"n":[12345678901234567890,2]}"#;
-        let lines = [
-            "{",
-            r#"  "z": 1.0,"#,
-            r#"  "a": [],"#,
-            r#"  "b": {"#,
-            r#"    "k\\": "x, \"{y}""#,
-            "  },",
-            r#"  "n": ["#,
-            "    12345678901234567890,",
-            "    2",
-            "  ]",
-            "}",
-        ];
-        assert_eq!(pretty(json), lines.join("\n"));
-        assert_eq!(pretty(b"<not json"), "<not json");
     }
 }

@@ -231,6 +231,59 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// JSON as people read it: broken into lines, and otherwise what came in, byte for byte (reading and writing it anew would
+/// sort names and round numbers). Anything else as it is.
+pub fn pretty(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    if serde_json::from_slice::<de::IgnoredAny>(payload).is_err() {
+        return text.into_owned();
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if in_string {
+            out.push(c);
+            (in_string, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                while rest.peek().is_some_and(|c| c.is_ascii_whitespace()) {
+                    rest.next();
+                }
+                if rest.peek().is_some_and(|next| matches!(next, '}' | ']')) {
+                    out.extend(rest.next());
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => {
+                in_string = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,5 +351,34 @@ mod tests {
         fn any_bytes_end_in_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Json::parse(&bytes);
         }
+    }
+
+    #[test]
+    fn json_is_broken_into_lines_and_not_changed_otherwise() {
+        let json = br#"{"z":1.0,"a":[ ],"b":{"k\\":"x, \"{y}"},"n":[12345678901234567890,2]}"#;
+        let lines = [
+            "{",
+            r#"  "z": 1.0,"#,
+            r#"  "a": [],"#,
+            r#"  "b": {"#,
+            r#"    "k\\": "x, \"{y}""#,
+            "  },",
+            r#"  "n": ["#,
+            "    12345678901234567890,",
+            "    2",
+            "  ]",
+            "}",
+        ];
+        assert_eq!(pretty(json), lines.join("\n"));
+        assert_eq!(pretty(b"<not json"), "<not json");
+    }
+
+    #[test]
+    fn what_is_read_by_people_is_broken_into_lines_and_otherwise_as_it_was_written() {
+        let body = r#"{ "b" :1.50,"a":[ ],"x":{},"s":"a\"{, }\\","l":[1,{"z":null}],"d":1,"d":2}"#;
+        let want = "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"x\": {},\n  \"s\": \"a\\\"{, }\\\\\",\n  \"l\": [\n    1,\n    \
+                    {\n      \"z\": null\n    }\n  ],\n  \"d\": 1,\n  \"d\": 2\n}";
+        assert_eq!(pretty(body.as_bytes()), want);
+        assert_eq!(pretty(b"7"), "7");
     }
 }

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 use clap::Args;
-use domain::{Clock as _, Timestamp};
+use domain::{Clock as _, Timestamp, json::pretty};
 use outbound::{VerifyingKey, verify};
 use serde_json::Value;
 use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
@@ -97,8 +97,7 @@ fn describe(
             let _ = writeln!(text, "  {name}: {}", shortened(&value));
         }
     }
-    let text_of_body = String::from_utf8_lossy(body);
-    let pretty = if json.is_some() { indented(&text_of_body) } else { text_of_body.into_owned() };
+    let pretty = pretty(body);
     for line in pretty.lines().take(LINES_MAX) {
         let _ = writeln!(text, "    {line}");
     }
@@ -108,45 +107,6 @@ fn describe(
     }
     // What others send must not move the cursor, clear the screen or worse.
     text.trim_end().chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
-}
-
-/// JSON on lines, as it was written: keys in their order, numbers and strings in their spelling.
-fn indented(json: &str) -> String {
-    fn line(text: &mut String, depth: usize) {
-        text.push('\n');
-        text.extend(std::iter::repeat_n("  ", depth));
-    }
-    let (mut text, mut depth, mut in_string, mut escaped) =
-        (String::with_capacity(json.len() * 2), 0usize, false, false);
-    for c in json.chars() {
-        if in_string {
-            in_string = c != '"' || escaped;
-            escaped = c == '\\' && !escaped;
-            text.push(c);
-            continue;
-        }
-        match c {
-            c if c.is_ascii_whitespace() => continue,
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                // What is empty stays on its line.
-                if !text.ends_with(['{', '[']) {
-                    line(&mut text, depth);
-                }
-            }
-            _ if text.ends_with(['{', '[']) => line(&mut text, depth),
-            _ => {}
-        }
-        text.push(c);
-        match c {
-            '{' | '[' => depth += 1,
-            ',' => line(&mut text, depth),
-            ':' => text.push(' '),
-            '"' => in_string = true,
-            _ => {}
-        }
-    }
-    text
 }
 
 /// The event type, where platforms put it into the body.
@@ -215,15 +175,6 @@ mod tests {
                     webhook-signature: v1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…\n    \
                     {\n      \"type\": \"track.started\",\n      \"user\": {\n        \"id\": 7\n      }\n    }";
         assert_eq!(text, want);
-    }
-
-    #[test]
-    fn a_body_is_printed_as_it_was_written() {
-        let body = r#"{ "b" :1.50,"a":[ ],"x":{},"s":"a\"{, }\\","l":[1,{"z":null}],"d":1,"d":2}"#;
-        let want = "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"x\": {},\n  \"s\": \"a\\\"{, }\\\\\",\n  \"l\": [\n    1,\n    \
-                    {\n      \"z\": null\n    }\n  ],\n  \"d\": 1,\n  \"d\": 2\n}";
-        assert_eq!(indented(body), want);
-        assert_eq!(indented("7"), "7");
     }
 
     #[test]

@@ -5,11 +5,10 @@ use crate::{
     form::{Fields, Form, Query},
     page::{Answer, Frame, Page, PageError, is_about_input, problem_of, show},
     session::Visitor,
-    words::pretty,
 };
 use askama::Template;
 use axum::{extract::Path, response::IntoResponse};
-use domain::{Json, Webfilter, webfilter::Change};
+use domain::{Json, Webfilter, json::pretty, webfilter::Change};
 use service::{
     AppScope, Capability, ServiceError,
     webfilters::{GivenAnswer, Said, TryInput},

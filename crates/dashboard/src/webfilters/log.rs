@@ -5,12 +5,13 @@ use crate::{
     form::{Query, link},
     page::{Frame, Page, Room, show},
     session::Visitor,
-    words::{Mark, When, pretty, status_code},
+    words::{Mark, When, status_code},
 };
 use askama::Template;
 use axum::extract::Path;
 use domain::{
     Cursor, Json, Order, PageQuery, WebfilterRunId,
+    json::pretty,
     webfilter::{Because, Outcome, Reading, ReadingResult, Run},
 };
 use service::Permission;
